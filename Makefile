@@ -1,0 +1,49 @@
+# einbox: every command makes its own environment first. Needs Python >= 3.11 with venv, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: run test drill bench soak check manage clean
+
+run: $(VENV)/run
+	@$(BIN)/python manage.py migrate --check >/dev/null 2>&1 || true
+	@EINBOX_DEMO=$${EINBOX_DEMO-1} exec $(BIN)/python manage.py up $(ARGS)
+
+test: $(VENV)/test
+	@$(BIN)/python -m pytest $(ARGS)
+
+drill: $(VENV)/run
+	@$(BIN)/python manage.py drill $(ARGS)
+
+bench: $(VENV)/test
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(VENV)/test
+	@$(BIN)/python -m pytest tests/soak $(ARGS)
+
+check: $(VENV)/check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy . && $(BIN)/lint-imports
+	@$(BIN)/djlint --check --lint einbox accounts audit spool
+
+manage: $(VENV)/run
+	@$(BIN)/python manage.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "einbox needs Python 3.11 or newer; set PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: requirements/run.txt $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@touch $@
+
+$(VENV)/test: requirements/test.txt $(VENV)/run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(VENV)/check: requirements/check.txt $(VENV)/test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/check.txt
+	@touch $@

@@ -1,0 +1,7 @@
+"""App config of people, factors and sessions."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    name = "accounts"

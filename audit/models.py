@@ -1,0 +1,41 @@
+"""The audit log: append-only events, sealed into a hash chain. Written by audit.record and audit.sealing only."""
+
+from django.db import models
+
+from audit.ids import new_event_id
+
+
+class Event(models.Model):
+    """One fact. Committed with what it records; `seq`, `previous_hash` and `hash` follow at sealing, once."""
+
+    id = models.BigIntegerField(primary_key=True, default=new_event_id, editable=False)
+    at = models.DateTimeField()
+    tag = models.CharField(max_length=64)
+    severity = models.CharField(max_length=16)
+    outcome = models.CharField(max_length=16, default="ok")
+    # No foreign keys: an event outlives what it names, so labels are copied.
+    actor_kind = models.CharField(max_length=16)
+    actor_id = models.BigIntegerField(null=True)
+    actor_label = models.CharField(max_length=320)
+    target_kind = models.CharField(max_length=32, blank=True)
+    target_id = models.CharField(max_length=64, blank=True)
+    target_label = models.CharField(max_length=320, blank=True)
+    ip = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=255, blank=True)
+    request_id = models.CharField(max_length=32, blank=True)
+    session = models.CharField(max_length=32, blank=True)
+    drill = models.BooleanField(default=False)
+    detail = models.JSONField(default=dict)
+
+    seq = models.BigIntegerField(null=True, unique=True)
+    previous_hash = models.CharField(max_length=64, null=True, unique=True)  # noqa: DJ001 - null until sealed
+    hash = models.CharField(max_length=64, null=True, unique=True)  # noqa: DJ001 - null until sealed
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="event_latest"),
+            models.Index(fields=["tag", "-at"], name="event_tag"),
+            models.Index(fields=["actor_id", "-at"], name="event_actor"),
+            models.Index(fields=["target_kind", "target_id", "-at"], name="event_target"),
+            models.Index(fields=["id"], condition=models.Q(seq__isnull=True), name="event_unsealed"),
+        ]

@@ -1,0 +1,6 @@
+"""URLs of the security team."""
+
+from django.urls import URLPattern
+
+app_name = "audit"
+urlpatterns: list[URLPattern] = []

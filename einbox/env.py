@@ -1,0 +1,159 @@
+"""Typed readers of environment settings, each also as NAME_FILE.
+
+Pure: reads only the mapping and the files it is given; knows no Django. A value that cannot be read is a
+SettingsError whose text says what is expected; a secret's value never appears in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+PREFIX = "EINBOX_"
+# Names that orchestrators inject for a service called "einbox" (Kubernetes service links).
+FOREIGN = ("EINBOX_SERVICE_", "EINBOX_PORT")
+
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+class SettingsError(Exception):
+    """A setting is missing, unknown or wrong; its text is a sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class HostPort:
+    """A listening or peer address; `host` without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_host_port(value: str) -> HostPort:
+    """Read `host:port` or `[v6]:port`. Raises ValueError with the form expected."""
+    host, _, port = value.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        message = f"expected host:port with a port from 1 to 65535, got {value!r}"
+        raise ValueError(message)
+    return HostPort(host, int(port))
+
+
+@dataclass
+class Env:
+    """Reads settings from `source` and remembers which names were asked for, so that unknown ones show."""
+
+    source: Mapping[str, str]
+    asked: set[str] = field(default_factory=set)
+
+    def text(self, name: str, default: str = "") -> str:
+        """The value of NAME, or the content of the file NAME_FILE without its final newline."""
+        self.asked |= {name, f"{name}_FILE"}
+        path = self.source.get(f"{name}_FILE", "")
+        if path and name in self.source:
+            message = f"{name} and {name}_FILE are both set; set one of them."
+            raise SettingsError(message)
+        if not path:
+            return self.source.get(name, default)
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"{name}_FILE cannot be read: {path!r} ({type(error).__name__})."
+            raise SettingsError(message) from error
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self.text(name, "1" if default else "0").strip().lower()
+        if value in TRUE:
+            return True
+        if value in FALSE:
+            return False
+        message = f"{name} must be one of 1, 0, true, false, yes, no, on, off; got {value!r}."
+        raise SettingsError(message)
+
+    def integer(self, name: str, default: int, *, low: int, high: int) -> int:
+        value = self.text(name, str(default)).strip()
+        try:
+            number = int(value)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            message = f"{name} must be a whole number from {low} to {high}; got {value!r}."
+            raise SettingsError(message)
+        return number
+
+    def address(self, name: str, default: str) -> HostPort:
+        try:
+            return parse_host_port(self.text(name, default).strip())
+        except ValueError as error:
+            message = f"{name}: {error}."
+            raise SettingsError(message) from error
+
+    def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Comma-separated networks in CIDR form."""
+        value = self.text(name)
+        try:
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        except ValueError as error:
+            message = f"{name} must be networks such as 10.0.0.0/8, separated by commas ({error})."
+            raise SettingsError(message) from error
+
+    def items(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
+    def refuse_unknown(self) -> None:
+        """Raise SettingsError for an EINBOX_ name that no reader asked for."""
+        for name in sorted(self.source):
+            if name.startswith(PREFIX) and name not in self.asked and not name.startswith(FOREIGN):
+                message = f"{name} is not a setting of einbox; see docs/settings.md for those that are."
+                raise SettingsError(message)
+
+
+SQLITE_OPTIONS = {
+    # IMMEDIATE takes the write lock at BEGIN, so a read never turns into a failing write (SQLITE_BUSY_SNAPSHOT).
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    # FULL: each commit is synced, for 250 is a promise. secure_delete: purged content is overwritten.
+    "init_command": (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
+        "PRAGMA secure_delete=ON; PRAGMA journal_size_limit=67108864;"
+    ),
+}
+
+
+def database_config(url: str) -> dict[str, object]:
+    """Django's DATABASES entry for `sqlite:///path` or `postgres://user:password@host:port/name`.
+
+    Raises SettingsError without repeating the URL, which may hold a password.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite" and parts.path.lstrip("/"):
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": unquote(parts.path[1:] if parts.path.startswith("//") else parts.path),
+            "OPTIONS": dict(SQLITE_OPTIONS),
+        }
+    if parts.scheme in {"postgres", "postgresql"} and parts.path.lstrip("/"):
+        query = dict(pair.partition("=")[::2] for pair in parts.query.split("&") if pair)
+        options: dict[str, object] = {"connect_timeout": 5, "application_name": "einbox"}
+        if "sslmode" in query:
+            options["sslmode"] = query["sslmode"]
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(parts.path[1:]),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or ""),
+            "HOST": unquote(parts.hostname or query.get("host", "")),
+            "PORT": str(parts.port or ""),
+            "CONN_MAX_AGE": 60,
+            "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": options,
+        }
+    message = "EINBOX_DATABASE_URL must be sqlite:///path/to/file or postgres://user:password@host:port/name."
+    raise SettingsError(message)

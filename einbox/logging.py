@@ -1,0 +1,67 @@
+"""Logging: one line an event, as text for a console or JSON for a collector.
+
+Control characters, line separators and bidirectional overrides from strangers are escaped, so that one
+event is one line and a terminal is never steered by it. Records carry ids and counts, never mail content.
+"""
+
+import json
+import logging
+import logging.config
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+# C0, DEL, C1, line and paragraph separators, bidirectional marks, embeddings and isolates.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def escape(text: str) -> str:
+    """`text` with every character that could break or steer a line written as \\uXXXX."""
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+class TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{record.levelname.lower()} {record.name}: {record.getMessage()}"
+        if record.exc_info:
+            text += " | " + self.formatException(record.exc_info)
+        return escape(text)
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        entry |= {
+            key: value if isinstance(value, int | float | bool) else str(value)
+            for key, value in record.__dict__.items()
+            if key not in STANDARD
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=True)
+
+
+def configure(options: dict[str, str]) -> None:
+    """Django's LOGGING_CONFIG callable."""
+    formatter = JsonFormatter if options["format"] == "json" else TextFormatter
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": {"()": formatter}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "root": {"handlers": ["stderr"], "level": options["level"]},
+            "loggers": {
+                "mail.log": {"level": "WARNING"},
+                "django.request": {"level": "ERROR"},
+                "celery": {"level": "WARNING"},
+                "kombu": {"level": "WARNING"},
+            },
+        }
+    )

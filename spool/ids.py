@@ -1,0 +1,41 @@
+"""Keys of messages and deliveries: 63-bit, time-ordered, made before insert. Pure but for the clock it is given.
+
+41 bits of milliseconds since 2020-01-01 UTC and 22 random bits, shown as 13 characters of Crockford base32.
+Access never rests on an id being secret.
+"""
+
+import secrets
+import time
+
+EPOCH_MS = 1_577_836_800_000
+RANDOM_BITS = 22
+LENGTH = 13
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_DECODE = {character: value for value, character in enumerate(ALPHABET)} | {"I": 1, "L": 1, "O": 0}
+
+
+def new_id(now_ms: int | None = None) -> int:
+    """A new key; `now_ms` is Unix time in milliseconds (default: now)."""
+    moment = (time.time_ns() // 1_000_000 if now_ms is None else now_ms) - EPOCH_MS
+    return (moment & (1 << 41) - 1) << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
+
+
+def encode(value: int) -> str:
+    """The 13-character form of a key. Raises ValueError outside 63 bits."""
+    if not 0 <= value < 1 << 63:
+        raise ValueError("a key has 63 bits")
+    return "".join(ALPHABET[value >> shift & 31] for shift in range(60, -1, -5))
+
+
+def decode(text: str) -> int:
+    """The key behind its 13-character form, lenient in case and in I, L, O. Raises ValueError."""
+    if len(text) != LENGTH or not text.isascii():
+        raise ValueError("an id has 13 characters")
+    value = 0
+    for character in text.upper():
+        if character not in _DECODE:
+            raise ValueError("an id holds letters and digits only")
+        value = value << 5 | _DECODE[character]
+    if value >= 1 << 63:
+        raise ValueError("an id has 63 bits")
+    return value

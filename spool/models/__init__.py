@@ -1,0 +1,33 @@
+"""Tables of the spool. Models hold fields, constraints and query sets; rules live in spool.queue."""
+
+from spool.models.delivery import Attempt, Delivery, MergedAcceptance
+from spool.models.domain import Domain, Route, RouteHost
+from spool.models.draft import Draft, DraftAttachment
+from spool.models.mailbox import Mailbox, MailboxAlias, MailboxMember
+from spool.models.message import ContentChunk, Message, MessageText
+from spool.models.outage import Outage, Probe, RouteChange
+from spool.models.overlay import Overlay
+from spool.models.service import Heartbeat, Lease
+
+__all__ = [
+    "Attempt",
+    "ContentChunk",
+    "Delivery",
+    "Domain",
+    "Draft",
+    "DraftAttachment",
+    "Heartbeat",
+    "Lease",
+    "Mailbox",
+    "MailboxAlias",
+    "MailboxMember",
+    "MergedAcceptance",
+    "Message",
+    "MessageText",
+    "Outage",
+    "Overlay",
+    "Probe",
+    "Route",
+    "RouteChange",
+    "RouteHost",
+]

@@ -1,0 +1,58 @@
+"""Shared fixtures. Importing this file sets the EINBOX_* variables, before Django reads its settings.
+
+TEST_DATABASE_URL and TEST_REDIS_URL choose PostgreSQL and Redis; without them tests run on the embedded
+default. TEST_STRICT=1 turns every skip into a failure (the strict lane of .ci/run).
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+for _name in [name for name in os.environ if name.startswith("EINBOX_")]:
+    del os.environ[_name]
+_home = Path(tempfile.mkdtemp(prefix="einbox-tests-"))
+os.environ["EINBOX_HOME"] = str(_home)
+os.environ["EINBOX_HOSTNAME"] = "einbox.test"
+os.environ["EINBOX_SECRET_KEY"] = "tests-only-" + "k" * 40
+os.environ["EINBOX_FIELD_KEYS"] = "0badcafe:" + "A" * 43 + "="
+if os.environ.get("TEST_DATABASE_URL"):
+    os.environ["EINBOX_DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
+
+STRICT = os.environ.get("TEST_STRICT") == "1"
+LANES = {"browser": "no Chromium", "postfix": "no Postfix", "services": "no PostgreSQL or no Redis"}
+
+
+def missing_lanes(terminalreporter: pytest.TerminalReporter) -> list[str]:
+    skipped = {str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])}
+    return [f"{lane} ({why})" for lane, why in LANES.items() if any(f"lane {lane}" in text for text in skipped)]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose lane this machine cannot run; in the strict lane that is a failure."""
+    for lane, why in LANES.items():
+        if item.get_closest_marker(lane) and not lane_available(lane):
+            if STRICT:
+                pytest.fail(f"lane {lane} is missing in the strict lane: {why}", pytrace=False)
+            pytest.skip(f"lane {lane}: {why}")
+
+
+def lane_available(lane: str) -> bool:
+    if lane == "browser":
+        return bool(chromium_path())
+    if lane == "postfix":
+        return Path("/usr/sbin/postfix").exists()
+    return bool(os.environ.get("TEST_DATABASE_URL") and os.environ.get("TEST_REDIS_URL"))
+
+
+def chromium_path() -> str | None:
+    """Debian's or the user's own Chromium or Chrome; nothing is downloaded."""
+    import shutil
+
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    missing = missing_lanes(terminalreporter)
+    terminalreporter.write_line("lanes not run: " + ("; ".join(missing) if missing else "none"))

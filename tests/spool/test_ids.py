@@ -1,0 +1,31 @@
+"""Keys of messages and deliveries."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spool import ids
+
+
+@given(st.integers(min_value=0, max_value=2**63 - 1))
+def test_encode_round_trip(value: int) -> None:
+    assert ids.decode(ids.encode(value)) == value
+    assert ids.decode(ids.encode(value).lower()) == value
+
+
+@given(st.text(max_size=15))
+def test_decode_refuses_or_fits(text: str) -> None:
+    try:
+        value = ids.decode(text)
+    except ValueError:
+        return
+    assert 0 <= value < 2**63
+
+
+def test_ids_follow_time() -> None:
+    assert ids.new_id(1_700_000_000_000) < ids.new_id(1_700_000_000_001)
+
+
+def test_short_text_is_refused() -> None:
+    with pytest.raises(ValueError, match="13"):
+        ids.decode("ABC")
