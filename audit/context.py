@@ -32,7 +32,7 @@ class Context:
 
 
 NOWHERE = Context()
-_current: ContextVar[Context] = ContextVar("audit_context", default=NOWHERE)  # noqa: B039 - Context is frozen
+_current: ContextVar[Context] = ContextVar("audit_context", default=NOWHERE)
 
 
 def current() -> Context:

@@ -1,0 +1,43 @@
+"""Named points where fault tests stop, kill or delay a process on purpose. Inert unless EINBOX_FAILPOINTS is set.
+
+EINBOX_FAILPOINTS is a comma-separated list of `name=action[:nth]`: action `kill` sends SIGKILL to this process
+at the nth passing (default the first), `error` raises OSError from the nth on, `on` only switches a named
+behaviour (see `enabled`). Touches no database.
+"""
+
+import os
+import signal
+from collections import Counter
+from functools import lru_cache
+
+from django.conf import settings
+
+_passed: Counter[str] = Counter()
+
+
+@lru_cache(maxsize=1)
+def _plan() -> dict[str, tuple[str, int]]:
+    plan = {}
+    for item in filter(None, settings.FAILPOINTS.split(",")):
+        name, _, rest = item.strip().partition("=")
+        action, _, nth = rest.partition(":")
+        plan[name] = (action, int(nth or 1))
+    return plan
+
+
+def enabled(name: str) -> bool:
+    """Whether the behaviour switch `name` is on."""
+    return bool(settings.FAILPOINTS) and _plan().get(name, ("", 0))[0] == "on"
+
+
+def failpoint(name: str) -> None:
+    """Pass the point `name`. Raises OSError if a test asks for an error here."""
+    if not settings.FAILPOINTS or name not in _plan():
+        return
+    action, nth = _plan()[name]
+    _passed[name] += 1
+    if action == "kill" and _passed[name] == nth:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if action == "error" and _passed[name] >= nth:
+        message = f"failpoint {name}"
+        raise OSError(message)
