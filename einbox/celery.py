@@ -28,6 +28,8 @@ app.conf.update(
             "socket_connect_timeout": 2,
             "socket_timeout": 10,
             "health_check_interval": 30,
+            # A drill beside the running product rings its own doorbells.
+            "global_keyprefix": f"{settings.DRILL_DOMAIN}:" if settings.DRILL_DOMAIN else "",
         }
     ),
     task_serializer="json",

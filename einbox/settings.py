@@ -94,6 +94,8 @@ SESSION_IDLE = env.integer("EINBOX_SESSION_IDLE", 30 * 60, low=60, high=12 * 360
 SESSION_ABSOLUTE = env.integer("EINBOX_SESSION_ABSOLUTE", 12 * 3600, low=300, high=24 * 3600)
 # Fault points named in docs/testing.md stop or delay a process on purpose. Empty except in fault tests.
 FAILPOINTS = env.text("EINBOX_FAILPOINTS")
+# Set by `drill` for its own processes, which act on this domain only (spool.queue.scope).
+DRILL_DOMAIN = env.text("EINBOX_DRILL_DOMAIN")
 
 TIME_ZONE = env.text("EINBOX_TIME_ZONE", "UTC")
 try:

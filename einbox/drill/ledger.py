@@ -80,7 +80,7 @@ def unknown_offers(entries: Iterable[Mapping[str, Any]], host: str) -> int:
     )
 
 
-def settle(  # noqa: PLR0913 - one parameter per witness
+def settle(
     *,
     sent: Sequence[Mapping[str, Any]],
     kept: Sequence[Mapping[str, str]],

@@ -49,7 +49,7 @@ def offer(port: int, mail: DrillMail, recipients: Sequence[str]) -> Answer:
         client.ehlo_or_helo_if_needed()
         client.mail(mail.sender, ["BODY=8BITMIME", f"SIZE={len(mail.content)}"])
         replies = {recipient: client.rcpt(recipient) for recipient in recipients}
-        taken = tuple(recipient for recipient, (code, _) in replies.items() if code == 250)  # noqa: PLR2004
+        taken = tuple(recipient for recipient, (code, _) in replies.items() if code == 250)
         text = "; ".join(sorted({f"{code} {reply.decode('utf-8', 'replace')}" for code, reply in replies.values()}))
         if not taken:
             return Answer((), tuple(recipients), text)
@@ -57,7 +57,7 @@ def offer(port: int, mail: DrillMail, recipients: Sequence[str]) -> Answer:
             code, reply = client.data(mail.content)
         except (OSError, smtplib.SMTPServerDisconnected) as error:
             return Answer(None, tuple(recipients), f"no answer: {type(error).__name__}")
-        accepted = taken if code == 250 else ()  # noqa: PLR2004
+        accepted = taken if code == 250 else ()
         rest = tuple(recipient for recipient in recipients if recipient not in accepted)
         return Answer(accepted, rest, f"{code} {reply.decode('utf-8', 'replace')}")
 

@@ -35,7 +35,9 @@ class Recorder:
     def __init__(self, log: BinaryIO) -> None:
         self.log = log
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(  # noqa: N802 - aiosmtpd finds its hooks by this name
+        self, _server: SMTP, _session: Session, envelope: Envelope
+    ) -> str:
         content = envelope.content if isinstance(envelope.content, bytes) else b""
         token, digest = fingerprint(content)
         for recipient in envelope.rcpt_tos:
