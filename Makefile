@@ -7,7 +7,6 @@ ARGS ?=
 .PHONY: run test drill bench soak check manage clean
 
 run: $(VENV)/run
-	@$(BIN)/python manage.py migrate --check >/dev/null 2>&1 || true
 	@EINBOX_DEMO=$${EINBOX_DEMO-1} exec $(BIN)/python manage.py up $(ARGS)
 
 test: $(VENV)/test

@@ -6,10 +6,19 @@ import sys
 
 
 def main() -> None:
+    if sys.version_info < (3, 11):  # noqa: UP036 - said in a sentence to whoever runs it with an older one
+        sys.exit("einbox needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2])  # noqa: UP031
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "einbox.settings")
-    from django.core.management import execute_from_command_line  # noqa: PLC0415 - settings come first
+    try:
+        from django.core.management import execute_from_command_line  # noqa: PLC0415 - settings come first
 
-    execute_from_command_line(sys.argv)
+        from einbox.env import SettingsError  # noqa: PLC0415
+    except ImportError as error:
+        sys.exit(f"{error.name or error} is not installed; `make run` and `make manage` install what einbox needs.")
+    try:
+        execute_from_command_line(sys.argv)
+    except SettingsError as error:
+        sys.exit(f"einbox cannot start: {error}")
 
 
 if __name__ == "__main__":

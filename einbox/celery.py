@@ -56,7 +56,7 @@ app.conf.update(
             "housekeeping": 30.0,
         }.items()
     },
-    beat_schedule_filename=str(settings.HOME / "celerybeat-schedule"),
+    beat_scheduler="celery.beat:Scheduler",  # in memory: every sweep may run twice, so nothing is worth a file
 )
 app.autodiscover_tasks(["spool"])
 

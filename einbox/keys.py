@@ -36,8 +36,23 @@ def parse_field_keys(value: str) -> dict[str, bytes]:
 
 
 def ensure_key_file(path: Path, fresh: str) -> str:
-    """The content of `path`; made with `fresh` and mode 0600 if absent. Safe when two processes race."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The content of `path`; made with `fresh` and mode 0600 if absent. Safe when two processes race.
+
+    Raises SettingsError when the directory cannot be used.
+    """
+    try:
+        return _read_or_make(path, fresh)
+    except OSError as error:
+        message = (
+            f"The keys in {path.parent} cannot be read or made ({os.strerror(error.errno or 0)}). Make that "
+            "directory readable and writable for this user, or set EINBOX_HOME to a directory that is."
+        )
+        raise SettingsError(message) from error
+
+
+def _read_or_make(path: Path, fresh: str) -> str:
+    for directory in (path.parent.parent, path.parent):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

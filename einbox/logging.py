@@ -62,6 +62,7 @@ def configure(options: dict[str, str]) -> None:
                 "django.request": {"level": "ERROR"},
                 "celery": {"level": "WARNING"},
                 "kombu": {"level": "WARNING"},
+                "kombu.connection": {"level": "ERROR"},  # memory:// names no host, and it says so each time
             },
         }
     )

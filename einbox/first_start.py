@@ -1,0 +1,129 @@
+"""Makes an installation ready to run: state directory, lock, free ports, database, static files.
+
+Every step can be repeated, so a start that was cut half way is finished by the next one. What a person has to
+do is said in a StartError's text. Touches no mail.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from einbox.env import HostPort, SettingsError
+
+LOCK_NAME = "up.lock"
+PORT_PATIENCE = 3.0  # seconds; the processes of a killed predecessor may take a moment to leave
+
+
+class StartError(SettingsError):
+    """Something outside stops the start; the text says what and what to do."""
+
+
+def prepare_home(home: Path) -> None:
+    """The state directory, for this user only. Raises StartError when it cannot be written."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if home.stat().st_mode & 0o077 and home.stat().st_uid == os.getuid():
+            home.chmod(0o700)
+        probe = home / f".write-test-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        message = (
+            f"The state directory {home} cannot be used ({os.strerror(error.errno or 0)}). "
+            "Make it writable for this user, or set EINBOX_HOME to a directory that is."
+        )
+        raise StartError(message) from error
+
+
+@contextlib.contextmanager
+def only_one(home: Path) -> Iterator[None]:
+    """Hold the installation's lock for the block. Raises StartError while another `up` holds it."""
+    handle = os.open(home / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).decode("ascii", "replace").strip() or "unknown"
+            message = (
+                f"einbox is already running on {home} (process {holder}). Stop that one first, "
+                "or set EINBOX_HOME, EINBOX_WEB and EINBOX_SMTP for a second installation."
+            )
+            raise StartError(message) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def check_port(address: HostPort, setting: str) -> None:
+    """Raise StartError if `address` cannot be listened on."""
+    until = time.monotonic() + PORT_PATIENCE
+    while (problem := _bind_problem(address)) and problem.errno == errno.EADDRINUSE and time.monotonic() < until:
+        time.sleep(0.1)
+    if problem is None:
+        return
+    if problem.errno == errno.EADDRINUSE:
+        message = f"{address} is taken by another program. Stop that one, or set {setting} to a free host:port."
+    elif problem.errno == errno.EACCES:
+        message = (
+            f"{address} needs a right this user does not have. Ports below 1024 need CAP_NET_BIND_SERVICE; "
+            f"or set {setting} to a higher port and forward the low one to it."
+        )
+    else:
+        message = f"{address} cannot be listened on ({problem.strerror}). Set {setting} to an address of this machine."
+    raise StartError(message)
+
+
+def _bind_problem(address: HostPort) -> OSError | None:
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(target)
+            probe.listen(1)
+    except OSError as error:
+        return error
+    return None
+
+
+def migrate() -> bool:
+    """Bring the database up to date; whether anything was to do. Raises StartError when it cannot be reached."""
+    try:
+        executor = MigrationExecutor(connection)
+        pending = bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+        if pending:
+            call_command("migrate", interactive=False, verbosity=0)
+    except OperationalError as error:
+        message = f"The database cannot be used: {str(error).splitlines()[0]}. Check EINBOX_DATABASE_URL."
+        raise StartError(message) from error
+    finally:
+        connection.close()
+    return pending
+
+
+def collect_static() -> bool:
+    """Gather and compress the static files unless that is done and still true; whether anything was to do."""
+    manifest = Path(settings.STATIC_ROOT) / "staticfiles.json"  # written last
+    if manifest.exists() and manifest.stat().st_mtime >= _newest_source():
+        return False
+    call_command("collectstatic", interactive=False, verbosity=0)
+    return True
+
+
+def _newest_source() -> float:
+    """When the latest of our own static files was changed (seconds of the epoch)."""
+    folders = (settings.BASE_DIR / app / "static" for app in ("einbox", "accounts", "audit", "spool"))
+    return max((path.stat().st_mtime for folder in folders for path in folder.rglob("*")), default=0.0)

@@ -1,0 +1,44 @@
+"""`manage.py up`: everything as one process tree, from an empty directory if need be."""
+
+import os
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management import get_commands
+from django.core.management.base import BaseCommand
+
+from einbox import first_start
+from einbox.supervisor import Service, Supervisor
+from einbox.worker import is_embedded
+
+STOP_ORDER = ("smtpd", "web", "worker", "beat", "watch", "primary")
+
+
+class Command(BaseCommand):
+    help = "Start web, smtpd, worker (with beat) and watch as one process tree."
+    requires_system_checks: list[str] = []
+    requires_migrations_checks = False
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        os.umask(0o077)
+        first_start.prepare_home(settings.HOME)
+        with first_start.only_one(settings.HOME):
+            first_start.check_port(settings.WEB, "EINBOX_WEB")
+            first_start.check_port(settings.SMTP, "EINBOX_SMTP")
+            first_start.migrate()
+            first_start.collect_static()
+            self.stdout.write(f"einbox: {settings.PUBLIC_URL} (mail: {settings.SMTP}). Ctrl-C stops it.")
+            self.stdout.flush()
+            Supervisor(services(), settings.HOME / "processes.json").run()
+            self.stdout.write("einbox has stopped.")
+
+
+def services() -> list[Service]:
+    """The children in the order in which they are stopped: no new mail first, the watch last."""
+    wanted = {"smtpd", "web", "worker", "watch"}
+    if not is_embedded():
+        wanted.add("beat")
+    wanted &= set(get_commands())
+    program = (sys.executable, str(settings.BASE_DIR / "manage.py"))
+    return [Service(name, (*program, name)) for name in STOP_ORDER if name in wanted]

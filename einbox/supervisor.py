@@ -1,0 +1,147 @@
+"""Runs the services as one process tree: starts them, brings them back, stops them in order.
+
+Knows nothing of what the services do; touches neither database nor settings. Times are seconds of the
+monotonic clock.
+"""
+
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from einbox.process import ending_with_me, kill_group
+
+logger = logging.getLogger(__name__)
+
+BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # after the nth quick death in a row
+QUICK = 5.0  # a service that lived less died quickly
+STOP_WITHIN = 9.0  # for the whole tree; the promise is 10
+
+
+@dataclass(frozen=True)
+class Service:
+    """One child: its name in logs, its command line, and how long it may take to stop."""
+
+    name: str
+    arguments: tuple[str, ...]
+    stop_seconds: float = 3.0
+
+
+@dataclass
+class Child:
+    """What the supervisor remembers of one service."""
+
+    service: Service
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    quick_deaths: int = 0
+    start_at: float = 0.0
+
+
+@dataclass
+class Supervisor:
+    """Runs `services` until SIGINT or SIGTERM; stops them in the given order.
+
+    `state_file` always holds the process ids by name as JSON, for operators and fault tests.
+    """
+
+    services: Sequence[Service]
+    state_file: Path
+    children: list[Child] = field(init=False)
+    stopping: bool = field(default=False, init=False)
+    impatient: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.children = [Child(service) for service in self.services]
+
+    def run(self) -> None:
+        """Block until a stop signal came and every child is gone."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        os.set_blocking(reader, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._ask_to_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake select()
+        try:
+            while not self.stopping:
+                self._start_due()
+                self._sleep(reader)
+                self._reap()
+        finally:
+            self._stop_all()
+            self.state_file.unlink(missing_ok=True)
+
+    def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.impatient = self.stopping  # a second signal means: now
+        self.stopping = True
+
+    def _sleep(self, reader: int) -> None:
+        waiting = [child.start_at for child in self.children if child.process is None]
+        timeout = max(0.0, min(waiting) - time.monotonic()) if waiting else None
+        ready, _, _ = select.select([reader], [], [], timeout)
+        if ready:
+            os.read(reader, 4096)
+
+    def _start_due(self) -> None:
+        due = [child for child in self.children if child.process is None and child.start_at <= time.monotonic()]
+        for child in due:
+            # A group of its own: Ctrl-C reaches only us, and what a dead service left behind can be killed.
+            child.process = subprocess.Popen(  # noqa: S603 - our own command lines
+                child.service.arguments,
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+                preexec_fn=ending_with_me(),  # noqa: PLW1509 - this process has one thread
+            )
+            child.started_at = time.monotonic()
+        if due:
+            self._write_state()
+
+    def _write_state(self) -> None:
+        pids = {child.service.name: child.process.pid for child in self.children if child.process}
+        partial = self.state_file.with_suffix(".new")
+        partial.write_text(json.dumps({"up": os.getpid(), **pids}), encoding="ascii")
+        partial.replace(self.state_file)
+
+    def _reap(self) -> None:
+        for child in self.children:
+            if child.process is None or child.process.poll() is None:
+                continue
+            kill_group(child.process.pid)
+            now = time.monotonic()
+            child.quick_deaths = child.quick_deaths + 1 if now - child.started_at < QUICK else 0
+            delay = BACK_OFF[min(child.quick_deaths, len(BACK_OFF) - 1)]
+            child.start_at = now + delay
+            if not self.stopping:
+                logger.warning(
+                    "%s ended (%s), starting again in %.1f s", child.service.name, child.process.returncode, delay
+                )
+            child.process = None
+
+    def _stop_all(self) -> None:
+        deadline = time.monotonic() + STOP_WITHIN
+        for child in self.children:
+            self._stop(child, deadline)
+
+    def _stop(self, child: Child, deadline: float) -> None:
+        if child.process is None:
+            return
+        child.process.terminate()
+        patience = min(child.service.stop_seconds, max(0.1, deadline - time.monotonic()))
+        until = time.monotonic() + (0.1 if self.impatient else patience)
+        while time.monotonic() < until and not self.impatient:
+            try:
+                child.process.wait(timeout=0.1)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        kill_group(child.process.pid)
+        child.process.wait()
+        child.process = None

@@ -1,0 +1,136 @@
+"""`manage.py up` as an operator meets it: first start, restarts, stops, refusals."""
+
+import os
+import signal
+import socket
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.installation import Installation, alive, tree
+from tests.waiting import wait_for
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Installation:
+    return Installation(tmp_path / "home")
+
+
+def test_first_start_serves_and_stops_on_sigterm(box: Installation) -> None:
+    with box:
+        box.wait_until_up()
+        processes = tree(box.home)
+        assert stat.S_IMODE(box.home.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (box.home / "keys").iterdir()} == {0o600}
+        assert len(processes) >= 4
+        started = time.monotonic()
+        assert box.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - started < 10
+        assert tree(box.home) == set()
+        assert not (box.home / "processes.json").exists()
+
+
+def test_ctrl_c_stops_cleanly(box: Installation) -> None:
+    with box:
+        box.wait_until_up()
+        assert box.stop(signal.SIGINT) == 0
+        assert tree(box.home) == set()
+        assert "Traceback" not in box.output()
+
+
+def test_sigkill_of_the_parent_leaves_no_orphan(box: Installation) -> None:
+    with box:
+        box.wait_until_up()
+        box.stop(signal.SIGKILL)
+        wait_for(lambda: not tree(box.home), seconds=5, what="all processes to leave")
+
+
+def test_every_killed_child_comes_back(box: Installation) -> None:
+    with box:
+        box.wait_until_up()
+        services = [name for name in box.pids() if name != "up"]
+        assert {"web", "worker"} <= set(services)
+        for service in services:
+            old = box.pids()[service]
+            os.kill(old, signal.SIGKILL)
+            new = wait_for(lambda s=service, o=old: box.pids().get(s) not in {None, o} and box.pids()[s], seconds=2)  # type: ignore[misc]
+            assert alive(new)
+        box.wait_until_up(5)
+
+
+def test_a_killed_web_worker_comes_back(box: Installation) -> None:
+    with box:
+        box.wait_until_up()
+        web = box.pids()["web"]
+        worker = next(pid for pid in tree(box.home) if parent_of(pid) == web)
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: not alive(worker))
+        box.wait_until_up(5)
+
+
+def test_a_second_up_on_the_same_home_is_refused(box: Installation) -> None:
+    with box:
+        box.wait_until_up()
+        second = box.manage("up")
+        assert second.returncode != 0
+        assert "already running" in second.stderr
+        assert "Traceback" not in second.stderr
+
+
+def test_a_taken_port_is_said(box: Installation) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", box.web_port))
+        taken.listen(1)
+        result = box.manage("up")
+    assert result.returncode != 0
+    assert f"127.0.0.1:{box.web_port} is taken" in result.stderr
+    assert "EINBOX_WEB" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "check"])
+def test_a_home_that_cannot_be_a_directory_is_said(tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = Installation(tmp_path / "file" / "home").manage(command)
+    assert result.returncode != 0
+    assert "set EINBOX_HOME" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_read_only_home_is_said(tmp_path: Path) -> None:
+    # /proc/self refuses new directories to root, too.
+    result = Installation(Path("/proc/self/einbox")).manage("up")
+    assert result.returncode != 0
+    assert "set EINBOX_HOME" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_setting_is_said(box: Installation) -> None:
+    box.environment["EINBOX_DETABASE_URL"] = "x"
+    result = box.manage("check")
+    assert result.returncode != 0
+    assert "EINBOX_DETABASE_URL is not a setting" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_first_start_cut_half_way_is_finished_by_the_next(box: Installation) -> None:
+    # What a start killed at its worst moments leaves: a partial key, a static directory without its
+    # manifest, an empty database file.
+    (box.home / "keys").mkdir(parents=True)
+    (box.home / "keys" / ".field_keys.1.abcd").write_text("half")
+    from einbox import __version__
+
+    (box.home / "static" / __version__ / "einbox").mkdir(parents=True)
+    (box.home / "einbox.sqlite3").touch()
+    with box:
+        box.wait_until_up()
+        assert (box.home / "static" / __version__ / "staticfiles.json").exists()
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
