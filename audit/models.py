@@ -39,3 +39,18 @@ class Event(models.Model):
             models.Index(fields=["target_kind", "target_id", "-at"], name="event_target"),
             models.Index(fields=["id"], condition=models.Q(seq__isnull=True), name="event_unsealed"),
         ]
+
+
+class ChainHead(models.Model):
+    """One row: where the chain ends and how far it was last checked. A cut-off tail no longer meets it."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    seq = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64)
+    sealed_at = models.DateTimeField(null=True)
+    verified_seq = models.BigIntegerField(null=True)
+    verified_at = models.DateTimeField(null=True)
+    broken_seq = models.BigIntegerField(null=True)  # of the latest check; null: it passed
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="chain_head_single")]

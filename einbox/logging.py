@@ -7,18 +7,12 @@ event is one line and a terminal is never steered by it. Records carry ids and c
 import json
 import logging
 import logging.config
-import re
 from datetime import UTC, datetime
 from typing import Any
 
-# C0, DEL, C1, line and paragraph separators, bidirectional marks, embeddings and isolates.
-UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+from audit.escape import escape
+
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-
-
-def escape(text: str) -> str:
-    """`text` with every character that could break or steer a line written as \\uXXXX."""
-    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class TextFormatter(logging.Formatter):

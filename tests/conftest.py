@@ -6,6 +6,8 @@ default. TEST_STRICT=1 turns every skip into a failure (the strict lane of .ci/r
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,27 @@ def chromium_path() -> str | None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     missing = missing_lanes(terminalreporter)
     terminalreporter.write_line("lanes not run: " + ("; ".join(missing) if missing else "none"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def flushable_audit_log() -> Iterator[None]:
+    """Lift the audit log's triggers while Django empties the tables after a `django_db(transaction=True)` test.
+
+    The triggers know no exception a product could use by mistake; tests take them away and put them back.
+    """
+    from django.db import connections
+    from django.test import TransactionTestCase
+
+    from audit import guards
+
+    flush = TransactionTestCase._fixture_teardown
+
+    def flush_unguarded(case: TransactionTestCase) -> None:
+        with ExitStack() as stack:
+            for name in case._databases_names(include_mirrors=False):  # type: ignore[attr-defined]
+                stack.enter_context(guards.lifted(connections[name]))
+            flush(case)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", flush_unguarded)
+        yield
