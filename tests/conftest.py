@@ -1,26 +1,11 @@
-"""Shared fixtures. Importing this file sets the EINBOX_* variables, before Django reads its settings.
-
-TEST_DATABASE_URL and TEST_REDIS_URL choose PostgreSQL and Redis; without them tests run on the embedded
-default. TEST_STRICT=1 turns every skip into a failure (the strict lane of .ci/run).
-"""
+"""Shared fixtures and lanes; TEST_STRICT=1 turns every skip into a failure. tests/settings.py prepares the settings."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
-for _name in [name for name in os.environ if name.startswith("EINBOX_")]:
-    del os.environ[_name]
-_home = Path(tempfile.mkdtemp(prefix="einbox-tests-"))
-os.environ["EINBOX_HOME"] = str(_home)
-os.environ["EINBOX_HOSTNAME"] = "einbox.test"
-os.environ["EINBOX_SECRET_KEY"] = "tests-only-" + "k" * 40
-os.environ["EINBOX_FIELD_KEYS"] = "0badcafe:" + "A" * 43 + "="
-if os.environ.get("TEST_DATABASE_URL"):
-    os.environ["EINBOX_DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
 
 STRICT = os.environ.get("TEST_STRICT") == "1"
 LANES = {"browser": "no Chromium", "postfix": "no Postfix", "services": "no PostgreSQL or no Redis"}
@@ -71,7 +56,7 @@ def flushable_audit_log() -> Iterator[None]:
 
     from audit import guards
 
-    flush = TransactionTestCase._fixture_teardown
+    flush = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 
     def flush_unguarded(case: TransactionTestCase) -> None:
         with ExitStack() as stack:
