@@ -6,6 +6,8 @@ from django.apps import AppConfig
 from django.db import connections
 from django.db.models.signals import post_migrate
 
+from audit import guards
+
 
 class AuditConfig(AppConfig):
     name = "audit"
@@ -16,9 +18,7 @@ class AuditConfig(AppConfig):
 
 
 def keep_guards(*, using: str, plan: list[Any] | None = None, **kwargs: Any) -> None:
-    """Put the triggers back after migrations: Django rebuilds a SQLite table it alters, and they go with the old one."""
-    from audit import guards
-
+    """Put the triggers back after migrations: Django rebuilds a SQLite table it alters, which drops them."""
     connection = connections[using]
     if plan and guards.TABLE in connection.introspection.table_names():
         guards.install(connection)

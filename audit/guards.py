@@ -50,11 +50,11 @@ def sqlite_triggers(columns: list[str]) -> list[str]:
     sealed = " AND ".join(f"NEW.{name} IS NOT NULL" for name in SEAL)
     unchanged = " AND ".join(f'OLD."{name}" IS NEW."{name}"' for name in columns if name not in SEAL)
     rival = " OR ".join(f"{name} = NEW.{name}" for name in SEAL)
+    twin = f"EXISTS (SELECT 1 FROM {TABLE} WHERE {{}})"  # noqa: S608 - constants only
     refuse = f"BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
     conditions = {
-        "insert": f"NOT ({unsealed.format(row='NEW')}) OR EXISTS (SELECT 1 FROM {TABLE} WHERE id = NEW.id)",
-        "update": f"NOT ({unsealed.format(row='OLD')} AND {sealed} AND {unchanged}) "
-        f"OR EXISTS (SELECT 1 FROM {TABLE} WHERE {rival})",
+        "insert": f"NOT ({unsealed.format(row='NEW')}) OR {twin.format('id = NEW.id')}",
+        "update": f"NOT ({unsealed.format(row='OLD')} AND {sealed} AND {unchanged}) OR {twin.format(rival)}",
         "delete": "1",
     }
     return [
