@@ -1,4 +1,4 @@
-"""Decoding octets into text by an allow-list of charsets. Pure; imports nothing of ours.
+"""Decoding octets into text by an allow-list of charsets. Pure.
 
 The order is fixed and documented: the declared charset if the list knows it, then UTF-8, then windows-1252
 with replacement characters. Every step past the first leaves a note; nothing is guessed from statistics.
@@ -6,6 +6,8 @@ UTF-7 and Python's own codecs (punycode, rot13, …) are never used: utf-7 turns
 """
 
 from dataclasses import dataclass
+
+from spool.mime import notes
 
 MAX_NAME = 64
 
@@ -70,15 +72,12 @@ def decode(raw: bytes, declared: str = "") -> Decoded:
         text = _declared(raw, declared)
         if text is not None:
             return Decoded(_no_surrogates(text))
-    label = "".join(c for c in declared if c.isprintable())[:MAX_NAME]
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        note = f"The text does not fit its character set ({label or 'none given'}); some characters may be wrong."
-        return Decoded(raw.decode("cp1252", "replace"), note)
-    if not label or (codec_for(label) == "ascii"):
-        return Decoded(text)
-    return Decoded(text, f"The text does not fit its character set ({label}) and was read as UTF-8.")
+        return Decoded(raw.decode("cp1252", "replace"), notes.CHARSET_UNFIT)
+    certain = not declared or text.isascii() or codec_for(declared) == "ascii"
+    return Decoded(text, "" if certain else notes.CHARSET_UTF8)
 
 
 def _no_surrogates(text: str) -> str:
