@@ -1,6 +1,8 @@
-"""URLs of the webmail and the console."""
+"""URLs of the webmail and the console; each room keeps its own list."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver
+
+from spool.webmail import urls_reading, urls_writing
 
 app_name = "spool"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern | URLResolver] = [*urls_reading.urlpatterns, *urls_writing.urlpatterns]
