@@ -92,5 +92,5 @@ def octets(size: int | None) -> str:
 @register.filter
 def initials(name: str) -> str:
     """`Tilda Kranich` becomes `TK`; an address gives its first letter."""
-    words = [word for word in name.split("@")[0].replace(".", " ").split() if word[:1].isalnum()]
+    words = [word for word in name.split("@", maxsplit=1)[0].replace(".", " ").split() if word[:1].isalnum()]
     return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)).upper() or "?"
