@@ -4,6 +4,8 @@ Messages carry ids or nothing; every task is idempotent; retry times live in the
 """
 
 import os
+import socket
+from datetime import timedelta
 
 from celery import Celery
 from celery.signals import setup_logging
@@ -11,8 +13,11 @@ from celery.signals import setup_logging
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "einbox.settings")
 
 from django.conf import settings
+from django.utils import timezone
 
 SWEEP_SECONDS = 1.0
+HEARTBEAT_SECONDS = 10.0
+FORGET_AFTER = timedelta(minutes=5)
 
 app = Celery("einbox")
 app.conf.update(
@@ -58,7 +63,23 @@ app.conf.update(
     },
     beat_scheduler="celery.beat:Scheduler",  # in memory: every sweep may run twice, so nothing is worth a file
 )
+app.conf.beat_schedule["heartbeat"] = {
+    "task": "einbox.heartbeat",
+    "schedule": HEARTBEAT_SECONDS,
+    "options": {"expires": HEARTBEAT_SECONDS},
+}
 app.autodiscover_tasks(["spool"])
+
+
+@app.task(name="einbox.heartbeat")
+def heartbeat() -> None:
+    """A worker's sign of life for /readyz: it proves the whole way from beat through the broker to the database."""
+    from spool.models import Heartbeat  # noqa: PLC0415 - the app is made before the models are loaded
+
+    name = f"worker:{socket.gethostname()}:{os.getpid()}"[:255]
+    now = timezone.now()
+    Heartbeat.objects.update_or_create(name=name, defaults={"service": "worker", "at": now})
+    Heartbeat.objects.filter(service="worker", at__lt=now - FORGET_AFTER).delete()
 
 
 @setup_logging.connect

@@ -1,16 +1,107 @@
-"""Liveness, readiness and metrics for operators; may ask every room."""
+"""Liveness, readiness and metrics for operators; may ask every room, changes nothing.
 
-from django.http import HttpRequest, HttpResponse
+`/readyz` answers 503 only for what stops capture or reading: database, migrations, smtpd, watch. A missing
+broker or worker delays work (rule 4), so it is reported as degraded with 200.
+"""
+
+import hmac
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Max
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from einbox.metrics import exposition
+from spool.models import Heartbeat
+
+ALIVE_FOR = timedelta(seconds=30)  # smtpd and watch give a sign of life every few seconds
+WORKER_ALIVE_FOR = timedelta(seconds=60)
+BROKER_SECONDS = 1.0
+
+OK, DEGRADED, FAILED = "ok", "degraded", "failed"
 
 
+@require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process answers."""
+    """The process answers; nothing else is asked."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
+@require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("ok\n", content_type="text/plain")
+    """Whether this installation can take and show mail, part by part. Names no host, no version, no secret."""
+    checks = readiness(now=timezone.now())
+    states = set(checks.values())
+    overall = FAILED if FAILED in states else DEGRADED if DEGRADED in states else OK
+    return JsonResponse({"status": overall, "checks": checks}, status=503 if overall == FAILED else 200)
 
 
+@require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("", content_type="text/plain")
+    """Prometheus text, for the holder of EINBOX_METRICS_TOKEN; for everybody else there is no such page."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    expected = settings.METRICS_TOKEN
+    if not expected or scheme != "Bearer" or not hmac.compare_digest(token.encode(), expected.encode()):
+        raise Http404
+    body, content_type = exposition(now=timezone.now())
+    return HttpResponse(body, content_type=content_type)
+
+
+def readiness(*, now: datetime) -> dict[str, str]:
+    """State of each part. A part that cannot be asked because the database is away counts as failed."""
+    checks: dict[str, Callable[[], str]] = {
+        "database": _database,
+        "migrations": _migrations,
+        "smtpd": lambda: _alive("smtpd", now, ALIVE_FOR, FAILED),
+        "watch": lambda: _alive("watch", now, ALIVE_FOR, FAILED),
+        "worker": lambda: _alive("worker", now, WORKER_ALIVE_FOR, DEGRADED),
+        "broker": _broker,
+    }
+    return {name: _guarded(check) for name, check in checks.items()}
+
+
+def _guarded(check: Callable[[], str]) -> str:
+    try:
+        return check()
+    except DatabaseError:
+        return FAILED
+
+
+def _database() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.fetchone()
+    return OK
+
+
+def _migrations() -> str:
+    executor = MigrationExecutor(connection)
+    return FAILED if executor.migration_plan(executor.loader.graph.leaf_nodes()) else OK
+
+
+def _alive(service: str, now: datetime, within: timedelta, otherwise: str) -> str:
+    latest = Heartbeat.objects.filter(service=service).aggregate(latest=Max("at"))["latest"]
+    return OK if latest is not None and now - latest <= within else otherwise
+
+
+def _broker() -> str:
+    if urlsplit(settings.BROKER_URL).scheme == "memory":
+        return OK
+    import redis  # noqa: PLC0415 - only where Redis is used
+
+    client = redis.Redis.from_url(
+        settings.BROKER_URL, socket_connect_timeout=BROKER_SECONDS, socket_timeout=BROKER_SECONDS
+    )
+    try:
+        client.ping()
+    except redis.RedisError:
+        return DEGRADED
+    finally:
+        client.close()
+    return OK

@@ -46,6 +46,7 @@ _public = urlsplit(PUBLIC_URL)
 if _public.scheme not in {"http", "https"} or not _public.hostname or _public.path:
     raise SettingsError("EINBOX_PUBLIC_URL must be http(s)://host[:port] without a path.")
 HTTPS = _public.scheme == "https"
+PUBLIC_HOST = _public.hostname
 if not is_loopback(WEB) and not (HTTPS and (TLS_CERT or TRUSTED_PROXIES)):
     raise SettingsError(
         "EINBOX_WEB is reachable from other machines, so EINBOX_PUBLIC_URL must be https:// and either "

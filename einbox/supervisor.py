@@ -27,11 +27,15 @@ STOP_WITHIN = 9.0  # for the whole tree; the promise is 10
 
 @dataclass(frozen=True)
 class Service:
-    """One child: its name in logs, its command line, and how long it may take to stop."""
+    """One child: its name in logs, its command line, and how long it may take to stop.
+
+    `once`: it ends by itself and then stays away, unless it failed.
+    """
 
     name: str
     arguments: tuple[str, ...]
     stop_seconds: float = 3.0
+    once: bool = False
 
 
 @dataclass
@@ -43,6 +47,7 @@ class Child:
     started_at: float = 0.0
     quick_deaths: int = 0
     start_at: float = 0.0
+    done: bool = False
 
 
 @dataclass
@@ -84,14 +89,15 @@ class Supervisor:
         self.stopping = True
 
     def _sleep(self, reader: int) -> None:
-        waiting = [child.start_at for child in self.children if child.process is None]
+        waiting = [child.start_at for child in self.children if child.process is None and not child.done]
         timeout = max(0.0, min(waiting) - time.monotonic()) if waiting else None
         ready, _, _ = select.select([reader], [], [], timeout)
         if ready:
             os.read(reader, 4096)
 
     def _start_due(self) -> None:
-        due = [child for child in self.children if child.process is None and child.start_at <= time.monotonic()]
+        now = time.monotonic()
+        due = [child for child in self.children if child.process is None and not child.done and child.start_at <= now]
         for child in due:
             # A group of its own: Ctrl-C reaches only us, and what a dead service left behind can be killed.
             child.process = subprocess.Popen(  # noqa: S603 - our own command lines
@@ -115,6 +121,9 @@ class Supervisor:
             if child.process is None or child.process.poll() is None:
                 continue
             kill_group(child.process.pid)
+            if child.service.once and child.process.returncode == 0:
+                child.process, child.done = None, True
+                continue
             now = time.monotonic()
             child.quick_deaths = child.quick_deaths + 1 if now - child.started_at < QUICK else 0
             delay = BACK_OFF[min(child.quick_deaths, len(BACK_OFF) - 1)]

@@ -67,3 +67,11 @@ def flushable_audit_log() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", flush_unguarded)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def collected_static_files() -> None:
+    """Gather the static files once, as the first start does: pages name them by their hashed names."""
+    from einbox.first_start import collect_static
+
+    collect_static()

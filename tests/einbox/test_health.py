@@ -1,0 +1,83 @@
+"""Liveness, readiness and metrics as a load balancer and Prometheus see them."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from audit.context import Actor
+from audit.record import record
+from audit.tags import Tag
+from einbox.celery import heartbeat
+from spool.models import Heartbeat, Route
+
+pytestmark = pytest.mark.django_db
+
+
+def sign_of_life(service: str, *, seconds_ago: float = 0) -> None:
+    at = timezone.now() - timedelta(seconds=seconds_ago)
+    Heartbeat.objects.update_or_create(name=f"{service}:test:1", defaults={"service": service, "at": at})
+
+
+def ready(client: Client) -> tuple[int, dict[str, str]]:
+    response = client.get("/readyz")
+    return response.status_code, json.loads(response.content)["checks"]
+
+
+def test_ready_when_all_give_a_sign_of_life(client: Client) -> None:
+    for service in ("smtpd", "watch"):
+        sign_of_life(service)
+    heartbeat()
+    status, checks = ready(client)
+    assert status == 200
+    assert set(checks.values()) == {"ok"}
+
+
+@pytest.mark.parametrize("service", ["smtpd", "watch"])
+def test_silence_of_what_capture_needs_is_503(client: Client, service: str) -> None:
+    for name in ("smtpd", "watch"):
+        sign_of_life(name, seconds_ago=60 if name == service else 0)
+    status, checks = ready(client)
+    assert status == 503
+    assert checks[service] == "failed"
+
+
+def test_missing_worker_and_broker_are_degraded_not_dead(client: Client, settings) -> None:  # type: ignore[no-untyped-def]
+    settings.BROKER_URL = "redis://127.0.0.1:1/0"  # nobody listens on port 1
+    for name in ("smtpd", "watch"):
+        sign_of_life(name)
+    status, checks = ready(client)
+    assert status == 200
+    assert checks["worker"] == checks["broker"] == "degraded"
+
+
+def test_healthz_asks_nothing(client: Client, django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]
+    with django_assert_num_queries(0):
+        assert client.get("/healthz").content == b"ok\n"
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic right-token", "Bearer ", "Bearer right-tokenx"])
+def test_metrics_do_not_exist_without_the_token(client: Client, settings, header: str | None) -> None:  # type: ignore[no-untyped-def]
+    settings.METRICS_TOKEN = "right-token"
+    headers = {"Authorization": header} if header else {}
+    assert client.get("/metrics", headers=headers).status_code == 404
+
+
+def test_metrics_do_not_exist_when_no_token_is_set(client: Client) -> None:
+    assert client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404
+
+
+def test_metrics_name_counts_and_states_but_no_person(client: Client, settings) -> None:  # type: ignore[no-untyped-def]
+    settings.METRICS_TOKEN = "right-token"
+    User.objects.create(email="somebody@planted.example")
+    Route.objects.create(name="home", state_since=timezone.now())
+    record(Tag.LOGIN_REFUSED, actor=Actor("anonymous", None, "somebody@planted.example"))
+    body = client.get("/metrics", headers={"Authorization": "Bearer right-token"}).content.decode()
+    assert 'einbox_deliveries{direction="inbound",state="queued"} 0.0' in body
+    assert 'einbox_route_state{route="home",state="up"} 1.0' in body
+    assert 'einbox_events_last_hour{tag="account.login.refused"} 1.0' in body
+    assert "einbox_messages_unparsed 0.0" in body
+    assert "planted" not in body
