@@ -7,11 +7,12 @@ from spool.models.mailbox import Mailbox, MailboxAlias, MailboxMember
 from spool.models.message import ContentChunk, Message, MessageText
 from spool.models.outage import Outage, Probe, RouteChange
 from spool.models.overlay import Overlay
-from spool.models.service import Heartbeat, Lease
+from spool.models.service import Counter, Heartbeat, Lease
 
 __all__ = [
     "Attempt",
     "ContentChunk",
+    "Counter",
     "Delivery",
     "Domain",
     "Draft",

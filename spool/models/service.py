@@ -1,4 +1,4 @@
-"""Liveness of processes and the leases that let one of many act."""
+"""Liveness of processes, the leases that let one of many act, and counts for /metrics."""
 
 from django.db import models
 
@@ -18,3 +18,10 @@ class Lease(models.Model):
     holder = models.CharField(max_length=255)
     until = models.DateTimeField()
     token = models.BigIntegerField(default=0)
+
+
+class Counter(models.Model):
+    """A count that only grows, summed over processes; `name` is "smtpd.accepted", "smtpd.refused.unknown", …"""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    value = models.BigIntegerField(default=0)

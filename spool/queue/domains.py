@@ -1,0 +1,205 @@
+"""Protected domains and their routes: add, change, remove, list. Every act is recorded in its transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.crypto import seal
+from audit.record import Target, record
+from audit.tags import Tag
+from spool.enums import MailboxKind, RecipientPolicy, TlsPolicy, WhileUp
+from spool.models import Delivery, Domain, Mailbox, Route, RouteHost
+from spool.queue.addresses import AddressError, normalise, parse_domain
+
+
+class DomainError(Exception):
+    """A domain cannot be added or changed as asked; the text is a sentence for the admin."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host of a primary."""
+
+    name: str
+    port: int = 25
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an admin may set. None leaves a value as it is (when adding: its default); "" clears a URL."""
+
+    hosts: tuple[Host, ...] | None = None
+    tls: TlsPolicy | None = None
+    recipients: RecipientPolicy | None = None
+    dropbox: str | None = None
+    while_up: WhileUp | None = None
+    submission: str | None = None
+    submission_password: str | None = None
+    smarthost: str | None = None
+    smarthost_password: str | None = None
+
+
+def parse_host(text: str) -> Host:
+    """`host`, `host:port`, `[v6]:port`. Raises DomainError."""
+    message = _("A primary has the form host:port, for example mail.example.org:25.")
+    if text.count(":") > 1 and not text.startswith("["):
+        raise DomainError(message)
+    parts = urlsplit(f"//{text}")
+    try:
+        name, port = parts.hostname or "", parts.port if parts.port is not None else 25
+    except ValueError as error:
+        raise DomainError(message) from error
+    if not _is_host(name) or not 1 <= port <= 65535 or parts.path or parts.query or parts.username is not None:
+        raise DomainError(message)
+    return Host(name, port)
+
+
+def _is_host(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        try:
+            parse_domain(name)
+        except AddressError:
+            return False
+    return True
+
+
+def parse_relay_url(text: str) -> str:
+    """`smtp[s]://[user@]host:port`, without a password. Raises DomainError. An empty text stays empty."""
+    if not text:
+        return ""
+    message = _("A relay has the form smtp://user@host:port or smtps://user@host:port; its password goes in a file.")
+    try:
+        parts: SplitResult = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise DomainError(message) from error
+    bad_port = port is not None and not 1 <= port <= 65535
+    if parts.scheme not in {"smtp", "smtps"} or not _is_host(parts.hostname or "") or bad_port:
+        raise DomainError(message)
+    if parts.password is not None or parts.path not in {"", "/"} or parts.query or len(text) > 512:
+        raise DomainError(message)
+    return text
+
+
+def get(name: str) -> Domain:
+    """Raises DomainError if `name` is not protected."""
+    try:
+        return Domain.objects.select_related("route").get(name=parse_domain(name))
+    except (AddressError, Domain.DoesNotExist) as error:
+        raise DomainError(_("%(name)s is not a protected domain.") % {"name": name}) from error
+
+
+@transaction.atomic
+def add(name: str, settings: Settings, *, now: datetime, drill: bool = False) -> Domain:
+    """Protect a domain with a route of its own. Raises DomainError."""
+    try:
+        name = parse_domain(name)
+    except AddressError as error:
+        raise DomainError(_("%(name)s is not a domain name.") % {"name": name}) from error
+    if not settings.hosts:
+        raise DomainError(_("A domain needs at least one primary."))
+    if Domain.objects.filter(name=name).exists() or Route.objects.filter(name=name).exists():
+        raise DomainError(_("%(name)s is protected already; use set to change it.") % {"name": name})
+    route = Route.objects.create(name=name, state_since=now, next_probe_at=now)
+    domain = Domain.objects.create(name=name, route=route, is_drill=drill)
+    _apply(domain, settings)
+    detail = {"primary": [str(host) for host in route.hosts.all()], "policy": domain.recipient_policy}
+    record(Tag.DOMAIN_ADDED, target=Target("domain", name, name), detail=detail, at=now)
+    return domain
+
+
+@transaction.atomic
+def change(name: str, settings: Settings, *, now: datetime) -> Domain:
+    """Change what `settings` names. Raises DomainError."""
+    domain = get(name)
+    _apply(domain, settings)
+    fields = [key for key, value in vars(settings).items() if value is not None]
+    record(Tag.DOMAIN_CHANGED, target=Target("domain", domain.name, domain.name), detail={"fields": fields}, at=now)
+    return domain
+
+
+@transaction.atomic
+def remove(name: str, *, now: datetime) -> None:
+    """Stop protecting a domain that has no mailboxes and holds no mail. Raises DomainError."""
+    domain = get(name)
+    route = domain.route
+    dropbox = domain.dropbox
+    used = domain.mailboxes.filter(deliveries__isnull=False).exists()
+    if used or (domain.mailboxes.exclude(pk=dropbox.pk) if dropbox else domain.mailboxes).exists():
+        raise DomainError(_("%(name)s still has mailboxes.") % {"name": domain.name})
+    if Delivery.objects.filter(route=route).exists() and not route.domains.exclude(pk=domain.pk).exists():
+        raise DomainError(_("einbox still keeps mail of %(name)s.") % {"name": domain.name})
+    domain.recipient_policy, domain.dropbox = RecipientPolicy.REJECT, None
+    domain.save(update_fields=["recipient_policy", "dropbox"])
+    domain.mailboxes.all().delete()
+    domain.delete()
+    if not route.domains.exists() and not route.outages.exists():
+        route.delete()
+    record(Tag.DOMAIN_REMOVED, target=Target("domain", domain.name, domain.name), at=now)
+
+
+def listed() -> list[Domain]:
+    """All protected domains by name, with routes and hosts."""
+    return list(Domain.objects.select_related("route", "dropbox").prefetch_related("route__hosts").order_by("name"))
+
+
+def _apply(domain: Domain, settings: Settings) -> None:
+    if settings.hosts is not None:
+        _set_hosts(domain.route, settings.hosts)
+    _apply_route(domain.route, settings)
+    if settings.while_up is not None:
+        domain.while_up = settings.while_up
+    if settings.recipients is not None:
+        domain.recipient_policy = settings.recipients
+    if settings.dropbox is not None:
+        domain.dropbox = _dropbox(domain, settings.dropbox)
+    if domain.recipient_policy == RecipientPolicy.DROPBOX and domain.dropbox is None:
+        raise DomainError(_("The policy dropbox needs the address of a shared mailbox."))
+    domain.save()
+
+
+def _set_hosts(route: Route, hosts: Sequence[Host]) -> None:
+    if not hosts or len(set(hosts)) != len(hosts):
+        raise DomainError(_("Name at least one primary, and each only once."))
+    route.hosts.all().delete()
+    RouteHost.objects.bulk_create(
+        RouteHost(route=route, position=position, host=host.name, port=host.port) for position, host in enumerate(hosts)
+    )
+
+
+def _apply_route(route: Route, settings: Settings) -> None:
+    if settings.tls is not None:
+        route.tls = settings.tls
+    if settings.submission is not None:
+        route.submission_url, route.submission_password = parse_relay_url(settings.submission), None
+    if settings.smarthost is not None:
+        route.smarthost_url, route.smarthost_password = parse_relay_url(settings.smarthost), None
+    if settings.submission_password is not None:
+        route.submission_password = seal(settings.submission_password.encode(), f"route-submission:{route.pk}")
+    if settings.smarthost_password is not None:
+        route.smarthost_password = seal(settings.smarthost_password.encode(), f"route-smarthost:{route.pk}")
+    route.save()
+
+
+def _dropbox(domain: Domain, address: str) -> Mailbox:
+    """The shared mailbox `address` of this domain; made if nobody has the address yet."""
+    message = _("The dropbox must be a shared mailbox of %(name)s.") % {"name": domain.name}
+    try:
+        address = normalise(address)
+    except AddressError as error:
+        raise DomainError(message) from error
+    if not address.endswith(f"@{domain.name}"):
+        raise DomainError(message)
+    mailbox, _made = Mailbox.objects.get_or_create(
+        address=address, defaults={"domain": domain, "kind": MailboxKind.SHARED}
+    )
+    if mailbox.kind != MailboxKind.SHARED or not mailbox.is_active:
+        raise DomainError(message)
+    return mailbox

@@ -1,0 +1,109 @@
+"""Durable files of large content: written aside, synced with their directory, then named. No database.
+
+Names are made by us from ids and random octets; nothing a sender wrote is ever part of a path (threat C22).
+Writing is bounded in time: a storage that hangs must not stop intake (rule 4).
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from pathlib import Path
+
+from django.core.files.storage import default_storage
+
+from spool.failpoints import failpoint
+from spool.ids import encode
+
+TIMEOUT = 5.0  # seconds a write may take before content goes into the database
+PAUSE = 30.0  # seconds for which a storage that failed is not asked again
+TEMPORARY = ".part"
+
+_writers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="content")
+_paused_until = 0.0  # time.monotonic()
+
+
+class StorageError(Exception):
+    """The content storage failed or took too long."""
+
+
+def root() -> Path:
+    return Path(default_storage.path(""))
+
+
+def new_name(message_id: int) -> str:
+    """A fresh name below the storage's root: two characters of the id as directory, then id and random."""
+    public = encode(message_id)
+    return f"{public[-2:]}/{public}-{secrets.token_hex(8)}"
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_now(name: str, data: bytes) -> None:
+    """Write and sync `data` as `name`. Raises OSError; leaves no half file under the final name."""
+    failpoint("content.write")
+    path = root() / name
+    if not path.parent.is_dir():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_directory(path.parent.parent)
+    aside = path.with_name(path.name + TEMPORARY)
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb", buffering=0) as stream:
+            view = memoryview(data)
+            while view:
+                view = view[stream.write(view) :]
+            os.fsync(stream.fileno())
+        aside.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink()
+        raise
+    _sync_directory(path.parent)
+
+
+def write(name: str, data: bytes) -> None:
+    """As `write_now`, within TIMEOUT. Raises StorageError; then for PAUSE seconds at once."""
+    global _paused_until  # noqa: PLW0603 - one breaker per process
+    if time.monotonic() < _paused_until:
+        raise StorageError("the storage failed a moment ago")
+    try:
+        _writers.submit(write_now, name, data).result(timeout=TIMEOUT)
+    except (OSError, FutureTimeout) as error:
+        _paused_until = time.monotonic() + PAUSE
+        raise StorageError(f"the storage failed: {type(error).__name__}") from error
+
+
+def resume() -> None:
+    """Ask the storage again at once (after a repair)."""
+    global _paused_until  # noqa: PLW0603 - one breaker per process
+    _paused_until = 0.0
+
+
+def read(name: str) -> bytes:
+    """Raises OSError if the file is missing or unreadable."""
+    return (root() / name).read_bytes()
+
+
+def remove(name: str) -> None:
+    """Remove a file; one that is gone already is fine. Raises OSError otherwise."""
+    (root() / name).unlink(missing_ok=True)
+
+
+def older_than(seconds: float) -> Iterator[str]:
+    """Names of all files, half ones included, last written more than `seconds` ago."""
+    limit = time.time() - seconds
+    base = root()
+    for path in base.glob("??/*"):
+        with suppress(FileNotFoundError):
+            if path.is_file() and path.stat().st_mtime < limit:
+                yield str(path.relative_to(base))

@@ -1,0 +1,232 @@
+"""From accepted octets to rows: message, deliveries, and merges of a sender's retry.
+
+`prepare` is slow and needs no transaction; `store` is quick and runs inside the caller's. Mail that came by SMTP
+and mail written here take the same way. Decides nothing about who may send to whom.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from spool.enums import Direction
+from spool.ids import new_id
+from spool.mime.headers import ListColumns, scan
+from spool.models import ContentChunk, Delivery, MergedAcceptance, Message
+from spool.queue import content
+
+MERGE_WINDOW = timedelta(days=5)  # for so long a sender repeats a message (RFC 5321 section 4.5.4.1)
+PATH_LENGTH = 320
+UNSTORABLE = {0: None} | dict.fromkeys(range(0xD800, 0xE000))  # NUL and surrogates
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """One forward-path and where it leads. `visible`: set visible_at at once (its route is not up)."""
+
+    forward_path: str
+    route_id: int
+    mailbox_id: int | None = None
+    unknown: bool = False
+    direction: Direction = Direction.INBOUND
+    visible: bool = False
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One accepted message with its envelope; `raw` is never changed."""
+
+    raw: bytes
+    recipients: tuple[Recipient, ...]
+    reverse_path: str = ""
+    peer: str | None = None
+    helo: str = ""
+    tls: str = ""
+    smtputf8: bool = False
+    body_8bit: bool = False
+    author_id: int | None = None
+    author_mailbox_id: int | None = None
+    in_reply_to_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An Incoming whose content is sealed and in its home."""
+
+    incoming: Incoming
+    content: content.Prepared
+    columns: ListColumns
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What became of one Incoming: rows made, and deliveries that it merged into."""
+
+    message_id: int
+    delivery_ids: tuple[int, ...] = ()
+    merged_ids: tuple[int, ...] = ()
+
+
+@dataclass
+class _Known:
+    """An earlier message with the same content and reverse-path."""
+
+    message_id: int
+    purged: bool
+    deliveries: dict[str, int] = field(default_factory=dict)  # forward-path in lower case -> delivery id
+
+
+@dataclass
+class _Rows:
+    """Rows of one batch, written together."""
+
+    messages: list[Message] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    chunks: list[ContentChunk] = field(default_factory=list)
+    merges: list[MergedAcceptance] = field(default_factory=list)
+
+
+def prepare(incoming: Incoming) -> Ready:
+    """Seal the content and read the list columns. Slow; never raises on bad mail."""
+    sealed = content.prepare(incoming.raw, new_id())
+    return Ready(incoming, sealed, scan(incoming.raw))
+
+
+def store(batch: Sequence[Incoming | Ready], *, now: datetime) -> list[Stored]:
+    """Write the rows of `batch` inside the caller's transaction; results in the same order.
+
+    A retry (same content, reverse-path and forward-path within MERGE_WINDOW) becomes a MergedAcceptance.
+    Raises what the database raises.
+    """
+    ready = [item if isinstance(item, Ready) else prepare(item) for item in batch]
+    known = _known(ready, now)
+    rows = _Rows()
+    results = [_place(item, known, rows, now) for item in ready]
+    Message.objects.bulk_create(rows.messages)
+    Delivery.objects.bulk_create(rows.deliveries)
+    if rows.chunks:
+        ContentChunk.objects.bulk_create(rows.chunks, batch_size=32)
+    if rows.merges:
+        MergedAcceptance.objects.bulk_create(rows.merges)
+    made = {message.pk for message in rows.messages}
+    surplus = [item.content for item in ready if item.content.message_id not in made]
+    if surplus:
+        transaction.on_commit(lambda: _discard(surplus))
+    return results
+
+
+def _discard(surplus: Iterable[content.Prepared]) -> None:
+    for prepared in surplus:
+        content.discard(prepared)
+
+
+Key = tuple[bytes, str]
+
+
+def _key(item: Ready) -> Key:
+    return item.content.digest, item.incoming.reverse_path.lower()
+
+
+def _known(ready: Iterable[Ready], now: datetime) -> dict[Key, list[_Known]]:
+    """Earlier messages that items of this batch may repeat; mail written here never repeats."""
+    digests = {item.content.digest for item in ready if item.incoming.author_id is None}
+    # Locked, so that nobody erases a message while it is given another recipient.
+    earlier = (
+        Message.objects.select_for_update()
+        .filter(content_hash__in=digests, accepted_at__gt=now - MERGE_WINDOW, author__isnull=True)
+        .order_by("accepted_at", "pk")
+    )
+    by_id: dict[int, _Known] = {}
+    found: dict[Key, list[_Known]] = defaultdict(list)
+    for pk, digest, reverse_path, purged_at in earlier.values_list("pk", "content_hash", "reverse_path", "purged_at"):
+        by_id[pk] = _Known(pk, purged_at is not None)
+        found[bytes(digest), reverse_path.lower()].append(by_id[pk])
+    if by_id:
+        rows = Delivery.objects.filter(message__in=by_id).values_list("message_id", "forward_path", "pk")
+        for message_id, forward_path, pk in rows:
+            by_id[message_id].deliveries[forward_path.lower()] = pk
+    return found
+
+
+def _place(item: Ready, known: dict[Key, list[_Known]], rows: _Rows, now: datetime) -> Stored:
+    """Spread the recipients of one item over merges, an earlier message, or a message of its own."""
+    incoming = item.incoming
+    candidates = known[_key(item)] if incoming.author_id is None else []
+    merged: list[int] = []
+    fresh: dict[str, Recipient] = {}
+    for path, recipient in {each.forward_path.lower(): each for each in incoming.recipients}.items():
+        twin = next((earlier.deliveries[path] for earlier in candidates if path in earlier.deliveries), None)
+        if twin is None:
+            fresh[path] = recipient
+        else:
+            merged.append(twin)
+            rows.merges.append(MergedAcceptance(delivery_id=twin, accepted_at=now, peer=incoming.peer))
+    home = next((earlier for earlier in candidates if not earlier.purged), None)
+    if home is None and not fresh:
+        return Stored(candidates[0].message_id if candidates else item.content.message_id, (), tuple(merged))
+    if home is None:
+        home = _Known(item.content.message_id, purged=False)
+        candidates.append(home)
+        rows.messages.append(_message(item, now))
+        rows.chunks += _chunks(item)
+    deliveries = {path: _delivery(home.message_id, recipient, now) for path, recipient in fresh.items()}
+    rows.deliveries += deliveries.values()
+    home.deliveries |= {path: delivery.pk for path, delivery in deliveries.items()}
+    return Stored(home.message_id, tuple(delivery.pk for delivery in deliveries.values()), tuple(merged))
+
+
+def storable(text: str, length: int) -> str:
+    """`text` without what no database stores (NUL, surrogates); empty if it is longer than `length`."""
+    text = text.translate(UNSTORABLE)
+    return text if len(text) <= length else ""
+
+
+def _message(item: Ready, now: datetime) -> Message:
+    incoming, sealed, columns = item.incoming, item.content, item.columns
+    return Message(
+        id=sealed.message_id,
+        accepted_at=now,
+        author_id=incoming.author_id,
+        author_mailbox_id=incoming.author_mailbox_id,
+        in_reply_to_id=incoming.in_reply_to_id,
+        reverse_path=incoming.reverse_path,
+        peer=incoming.peer,
+        helo=storable(incoming.helo, 255),
+        tls=storable(incoming.tls, 64),
+        smtputf8=incoming.smtputf8,
+        body_8bit=incoming.body_8bit,
+        size=sealed.size,
+        content_hash=sealed.digest,
+        content_key=sealed.wrapped_key,
+        content=sealed.inline,
+        content_file=sealed.file,
+        message_id=storable(columns.message_id, 255),
+        subject=storable(columns.subject, 255),
+        from_name=storable(columns.from_name, 255),
+        from_address=storable(columns.from_address, PATH_LENGTH),
+    )
+
+
+def _chunks(item: Ready) -> list[ContentChunk]:
+    return [
+        ContentChunk(message_id=item.content.message_id, position=position, data=data)
+        for position, data in enumerate(item.content.chunks)
+    ]
+
+
+def _delivery(message_id: int, recipient: Recipient, now: datetime) -> Delivery:
+    return Delivery(
+        message_id=message_id,
+        forward_path=recipient.forward_path,
+        direction=recipient.direction,
+        mailbox_id=recipient.mailbox_id,
+        unknown_recipient=recipient.unknown,
+        route_id=recipient.route_id,
+        created_at=now,
+        visible_at=now if recipient.visible else None,
+        next_attempt_at=now,
+        expires_at=now + timedelta(days=settings.EXPIRY_DAYS),
+    )

@@ -1,0 +1,185 @@
+"""Mailboxes, their aliases and members: the addresses that may receive. Every act is recorded in its transaction."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models.user import User
+from audit.record import Target, record
+from audit.tags import Tag
+from spool.enums import MailboxKind
+from spool.models import Domain, Mailbox, MailboxAlias, MailboxMember
+from spool.queue.addresses import AddressError, normalise
+
+NAME_LENGTH = 200
+LIST_SEPARATOR = ";"
+
+
+class MailboxError(Exception):
+    """A mailbox cannot be made or changed as asked; the text is a sentence for the admin."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Result of an import: addresses made, addresses that existed already."""
+
+    created: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+def _target(mailbox: Mailbox) -> Target:
+    return Target("mailbox", mailbox.address, mailbox.address)
+
+
+def _free_address(text: str) -> tuple[str, Domain]:
+    """`text` normalised, and its domain; free to be used. Raises MailboxError."""
+    try:
+        address = normalise(text)
+    except AddressError as error:
+        raise MailboxError(_("%(text)s is not an address: %(why)s.") % {"text": text, "why": error}) from error
+    local, _at, name = address.rpartition("@")
+    domain = Domain.objects.filter(name=name).first()
+    if domain is None:
+        raise MailboxError(_("%(name)s is not a protected domain.") % {"name": name})
+    if any(mark in local for mark in '%!@"'):
+        raise MailboxError(
+            _("%(address)s looks like a relay request, so no sender could reach it.") % {"address": address}
+        )
+    if Mailbox.objects.filter(address=address).exists() or MailboxAlias.objects.filter(address=address).exists():
+        raise MailboxError(_("%(address)s exists already.") % {"address": address})
+    return address, domain
+
+
+def get(address: str) -> Mailbox:
+    """The mailbox with this address or alias. Raises MailboxError."""
+    try:
+        address = normalise(address)
+    except AddressError:
+        pass
+    else:
+        found = Mailbox.objects.filter(address=address).first()
+        found = found or Mailbox.objects.filter(aliases__address=address).first()
+        if found is not None:
+            return found
+    raise MailboxError(_("There is no mailbox %(address)s.") % {"address": address})
+
+
+@transaction.atomic
+def add(address: str, *, now: datetime, shared: bool = False, name: str = "", user: User | None = None) -> Mailbox:
+    """Make a mailbox in a protected domain. Raises MailboxError."""
+    if shared and user is not None:
+        raise MailboxError(_("A shared mailbox has members, not one user."))
+    address, domain = _free_address(address)
+    kind = MailboxKind.SHARED if shared else MailboxKind.PERSONAL
+    mailbox = Mailbox.objects.create(address=address, domain=domain, kind=kind, name=name[:NAME_LENGTH], user=user)
+    record(Tag.MAILBOX_ADDED, target=_target(mailbox), detail={"kind": kind.value}, at=now)
+    return mailbox
+
+
+@transaction.atomic
+def add_alias(mailbox: Mailbox, address: str, *, now: datetime) -> MailboxAlias:
+    """Raises MailboxError if the address is taken or its domain is not protected."""
+    address, _domain = _free_address(address)
+    alias = MailboxAlias.objects.create(address=address, mailbox=mailbox)
+    _changed(mailbox, "alias added", address, now)
+    return alias
+
+
+@transaction.atomic
+def remove_alias(mailbox: Mailbox, address: str, *, now: datetime) -> None:
+    """Raises MailboxError if it is not an alias of this mailbox."""
+    removed, _rows = MailboxAlias.objects.filter(mailbox=mailbox, address=address.strip().lower()).delete()
+    if not removed:
+        raise MailboxError(_("%(address)s is not an alias of this mailbox.") % {"address": address})
+    _changed(mailbox, "alias removed", address, now)
+
+
+@transaction.atomic
+def add_member(mailbox: Mailbox, user: User, *, now: datetime) -> MailboxMember:
+    """Let `user` read and answer a shared mailbox; harmless if they may already. Raises MailboxError."""
+    if mailbox.kind != MailboxKind.SHARED:
+        raise MailboxError(_("%(address)s is not a shared mailbox.") % {"address": mailbox.address})
+    member, made = MailboxMember.objects.get_or_create(mailbox=mailbox, user=user)
+    if made:
+        _changed(mailbox, "member added", user.email, now)
+    return member
+
+
+@transaction.atomic
+def remove_member(mailbox: Mailbox, user: User, *, now: datetime) -> None:
+    """Raises MailboxError if `user` is not a member."""
+    removed, _rows = MailboxMember.objects.filter(mailbox=mailbox, user=user).delete()
+    if not removed:
+        raise MailboxError(_("%(email)s is not a member of this mailbox.") % {"email": user.email})
+    _changed(mailbox, "member removed", user.email, now)
+
+
+@transaction.atomic
+def assign(mailbox: Mailbox, user: User | None, *, now: datetime) -> None:
+    """Give a personal mailbox to `user`, or take it from everybody. Raises MailboxError for a shared one."""
+    if mailbox.kind != MailboxKind.PERSONAL:
+        raise MailboxError(_("A shared mailbox has members, not one user."))
+    mailbox.user = user
+    mailbox.save(update_fields=["user"])
+    _changed(mailbox, "user", user.email if user else "", now)
+
+
+def listed(domain: Domain | None = None) -> list[Mailbox]:
+    """Mailboxes by address, with user, aliases and members."""
+    mailboxes = Mailbox.objects.select_related("user", "domain").prefetch_related("aliases", "members__user")
+    return list((mailboxes.filter(domain=domain) if domain else mailboxes).order_by("address"))
+
+
+@transaction.atomic
+def import_csv(lines: Iterable[str], *, now: datetime) -> Imported:
+    """Make mailboxes from CSV with the columns address, name, kind, aliases, members (lists separated by `;`).
+
+    All or nothing: the first bad line is a MailboxError that names it. An address that exists is skipped.
+    """
+    reader = csv.DictReader(lines)
+    known = {"address", "name", "kind", "aliases", "members"}
+    columns = set(reader.fieldnames or ())
+    if "address" not in columns or not columns <= known:
+        raise MailboxError(_("The first line must name the columns: address, name, kind, aliases, members."))
+    created: list[str] = []
+    skipped: list[str] = []
+    for number, row in enumerate(reader, start=2):
+        address = (row["address"] or "").strip()
+        try:
+            made = _import_row(row, address, now)
+        except MailboxError as error:
+            raise MailboxError(_("Line %(number)d: %(why)s") % {"number": number, "why": error}) from error
+        (created if made else skipped).append(address)
+    return Imported(tuple(created), tuple(skipped))
+
+
+def _import_row(row: dict[str, str], address: str, now: datetime) -> bool:
+    kind = (row.get("kind") or MailboxKind.PERSONAL).strip().lower()
+    if kind not in MailboxKind.values:
+        raise MailboxError(_("kind must be personal or shared."))
+    try:
+        if Mailbox.objects.filter(address=normalise(address)).exists():
+            return False
+    except AddressError as error:
+        raise MailboxError(_("%(text)s is not an address: %(why)s.") % {"text": address, "why": error}) from error
+    mailbox = add(address, shared=kind == MailboxKind.SHARED, name=(row.get("name") or "").strip(), now=now)
+    for alias in _split(row.get("aliases")):
+        add_alias(mailbox, alias, now=now)
+    for email in _split(row.get("members")):
+        user = User.objects.filter(email=email.lower()).first()
+        if user is None:
+            raise MailboxError(_("There is no person %(email)s.") % {"email": email})
+        add_member(mailbox, user, now=now)
+    return True
+
+
+def _split(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(LIST_SEPARATOR) if part.strip()]
+
+
+def _changed(mailbox: Mailbox, what: str, value: str, now: datetime) -> None:
+    record(Tag.MAILBOX_CHANGED, target=_target(mailbox), detail={"change": what, "value": value}, at=now)
