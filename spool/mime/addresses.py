@@ -19,7 +19,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)', re.S)
 _IN_COMMENT = re.compile(r"[()\\]")
 _IN_ANGLE = re.compile(r'[">]')
 _ESCAPE = re.compile(r"\\(.)", re.S)
-_HIDDEN = re.compile("[\\s\u200c\u200d]+")
+_HIDDEN = re.compile('("(?:[^"\\\\]|\\\\.)*+")|[\\s\u200c\u200d]+')  # a quoted local part keeps its spaces
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class _Reader:
         else:
             name, address = bare or self.comment, ""
         name = clean(decode_words(_ESCAPE.sub(r"\1", name) if name is self.comment else name))[:MAX_NAME]
-        address = _HIDDEN.sub("", clean(address))[:MAX_ADDRESS]
+        address = _HIDDEN.sub(lambda match: match[1] or "", clean(address[: MAX_ADDRESS * 3]))[:MAX_ADDRESS]
         if name or address:
             self.found.append(MailAddress(name.strip(), address))
         self._reset()

@@ -16,17 +16,16 @@ _UNSEEN = re.compile(
 )
 # Joiners build emoji and Persian or Indic words; beside ASCII they only hide.
 _JOINER = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f])")
-_SPACE = re.compile(r"[ \t\r\n]+")
+_BREAK = re.compile(r"[\t\r\n]")
+_SPACES = re.compile(" {2,}")
 _WORD = re.compile(r"=\?([^?\s]{1,64})\?([bBqQ])\?([^?]*)\?=")
-_LONE_CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
 def clean(text: str) -> str:
     """One line for display: white space runs become one space; control, bidi and zero-width characters go."""
-    if text.isascii():
-        return _LONE_CONTROL.sub("", _SPACE.sub(" ", text)).strip() if not text.isprintable() else text.strip()
-    text = _UNSEEN.sub("", _SPACE.sub(" ", text))
-    return _JOINER.sub("", text).strip()
+    if not (text.isascii() and text.isprintable()):
+        text = _JOINER.sub("", _UNSEEN.sub("", _BREAK.sub(" ", text)))
+    return (_SPACES.sub(" ", text) if "  " in text else text).strip(" ")
 
 
 def _word_bytes(encoding: str, text: str) -> bytes:
