@@ -1,0 +1,108 @@
+"""The production shape: settings alone, no warning, no secret in any output, no foreign host."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from einbox.keys import new_field_key
+from tests.doubles.installation import ROOT
+
+PLANTED = "planted-secret-" + "q7" * 20
+
+
+def manage(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EINBOX_")}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        env=kept | {"EINBOX_HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def production() -> dict[str, str]:
+    return {
+        "EINBOX_PUBLIC_URL": "https://einbox.example.org",
+        "EINBOX_TRUSTED_PROXIES": "10.0.0.0/8",
+        "EINBOX_WEB": "0.0.0.0:8025",
+        "EINBOX_DATABASE_URL": f"postgres://einbox:{PLANTED}@127.0.0.1:1/einbox",
+        "EINBOX_BROKER_URL": f"redis://:{PLANTED}@127.0.0.1:1/0",
+        "EINBOX_SECRET_KEY": PLANTED * 2,
+        "EINBOX_FIELD_KEYS": new_field_key(),
+    }
+
+
+def test_check_deploy_is_silent_under_production_settings(tmp_path: Path) -> None:
+    result = manage(tmp_path, "check", "--deploy", "--fail-level", "INFO", **production())
+    assert result.returncode == 0, result.stderr
+    assert "no issues (0 silenced)" in result.stdout
+
+
+@pytest.mark.parametrize("missing", ["EINBOX_SECRET_KEY", "EINBOX_FIELD_KEYS"])
+def test_production_demands_its_keys(tmp_path: Path, missing: str) -> None:
+    environment = production()
+    del environment[missing]
+    result = manage(tmp_path, "check", **environment)
+    assert result.returncode != 0
+    assert missing in result.stderr
+    assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"EINBOX_DATABASE_URL": f"mysql://einbox:{PLANTED}@db/einbox"},
+        {"EINBOX_BROKER_URL": f"amqp://:{PLANTED}@host"},
+        {"EINBOX_SECRET_KEY": PLANTED[:20]},
+        {"EINBOX_FIELD_KEYS": PLANTED},
+    ],
+)
+def test_planted_secrets_are_in_no_output(tmp_path: Path, change: dict[str, str]) -> None:
+    result = manage(tmp_path, "up", **{**production(), **change})
+    assert result.returncode != 0
+    assert PLANTED[:20] not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_reachable_address_needs_https(tmp_path: Path) -> None:
+    result = manage(tmp_path, "check", EINBOX_WEB="0.0.0.0:8025")
+    assert result.returncode != 0
+    assert "https://" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "localhost.evil.example"},
+        {"Host": "localhost@evil.example"},
+        {"Host": "evil.example:8025"},
+        {"Host": "localhost:8025@evil.example"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "127.0.0.2"},
+        {"Host": "[::2]"},
+        {"Host": ""},
+    ],
+)
+@pytest.mark.django_db
+def test_foreign_host_headers_are_refused(headers: dict[str, str]) -> None:
+    assert Client(headers=headers).get("/account/login/").status_code == 400
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-Host", "X_Forwarded_Host", "Forwarded"])
+@pytest.mark.django_db
+def test_forwarded_host_headers_are_not_read(name: str) -> None:
+    response = Client(headers={"Host": "localhost", name: "host=evil.example"}).get("/")
+    assert "evil.example" not in response.content.decode() + str(response.headers)
+
+
+def test_the_frameworks_admin_is_not_installed() -> None:
+    assert "django.contrib.admin" not in settings.INSTALLED_APPS
