@@ -16,7 +16,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=(username or "").lower())
 
 
-class User(AbstractBaseUser):
+class User(AbstractBaseUser):  # type: ignore[django-manager-missing]  # django-otp has no types
     email = models.EmailField(max_length=320, unique=True)  # lower case
     name = models.CharField(max_length=200, blank=True)
     role = models.CharField(max_length=16, choices=Role, default=Role.EMPLOYEE)
