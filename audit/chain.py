@@ -49,7 +49,7 @@ def canonical_float(value: float) -> str:
     if not math.isfinite(value):
         message = "a number must be finite"
         raise CanonicalError(message)
-    if value == int(value) and abs(value) < 1e21:
+    if abs(value) < 2**53 and value == int(value):
         return str(int(value))
     sign = "-" if value < 0 else ""
     mantissa, _, exponent = repr(abs(value)).partition("e")
@@ -58,6 +58,9 @@ def canonical_float(value: float) -> str:
     point = len(whole) + int(exponent or 0)  # the value is 0.DIGITS × 10^point
     digits = (whole + fraction).lstrip("0")
     point -= len(whole + fraction) - len(digits)
+    digits = digits.rstrip("0")
+    if len(digits) <= point <= 21:
+        return sign + digits.ljust(point, "0")
     if 0 < point <= 21:
         return f"{sign}{digits[:point]}.{digits[point:]}"
     if -6 < point <= 0:
@@ -116,7 +119,7 @@ def verify_segment(rows: Iterable[Sealed], *, after: tuple[int, str] = (0, GENES
             return Break(row.seq, "does not follow the event before")
         try:
             found = row_hash(row.seq, previous, row.event)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             return Break(row.seq, f"cannot be hashed ({error})")
         if found != row.hash:
             return Break(row.seq, "its content does not match its hash")

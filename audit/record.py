@@ -11,10 +11,12 @@ from typing import Any
 from django.utils import timezone
 
 from audit.context import Actor, current
+from audit.escape import storable
 from audit.models import Event
 from audit.tags import Tag
 
 MAX_TEXT = 500
+EXACT = 2**53 - 1  # larger numbers, and NaN, become text: JSON readers and databases disagree on them
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,14 @@ class Target:
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return value[:MAX_TEXT]
+        return storable(value[:MAX_TEXT])
     if isinstance(value, Mapping):
-        return {str(key): _clean(item) for key, item in value.items()}
+        return {storable(str(key)): _clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value[:100]]
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or (isinstance(value, int | float) and abs(value) <= EXACT):
         return value
-    return str(value)[:MAX_TEXT]
+    return storable(str(value)[:MAX_TEXT])
 
 
 def record(
@@ -61,10 +63,10 @@ def record(
         outcome=outcome,
         actor_kind=who.kind,
         actor_id=who.id,
-        actor_label=who.label[:320],
+        actor_label=storable(who.label[:320]),
         target_kind=target.kind if target else "",
-        target_id=target.id if target else "",
-        target_label=target.label[:320] if target else "",
+        target_id=storable(target.id[:64]) if target else "",
+        target_label=storable(target.label[:320]) if target else "",
         ip=context.ip,
         user_agent=context.user_agent[:255],
         request_id=context.request_id,

@@ -16,7 +16,10 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class TagInfo:
-    """What a tag means to a reader, and which detail keys it may carry (nothing else is stored)."""
+    """What a tag means and which detail keys it may carry (nothing else is stored).
+
+    `sentence` is a verb phrase that follows the actor's name.
+    """
 
     sentence: str
     severity: Severity = Severity.INFO
@@ -43,10 +46,10 @@ class Tag(Enum):
 
     # log-in and sessions
     LOGIN_SUCCEEDED = "account.login.succeeded", _tag("logged in", "factor", "new_network")
-    LOGIN_REFUSED = "account.login.refused", _tag("log-in refused", "stage", "cause", severity=NOTICE)
-    LOGIN_THROTTLED = "account.login.throttled", _tag("log-in slowed down", "stage", "wait", severity=WARNING)
+    LOGIN_REFUSED = "account.login.refused", _tag("was refused at log-in", "stage", "cause", severity=NOTICE)
+    LOGIN_THROTTLED = "account.login.throttled", _tag("was slowed down at log-in", "stage", "wait", severity=WARNING)
     LOGOUT = "account.session.ended", _tag("logged out", "cause")
-    ACCESS_DENIED = "account.access.denied", _tag("access denied", "path", "method", "cause", severity=NOTICE)
+    ACCESS_DENIED = "account.access.denied", _tag("was denied access", "path", "method", "cause", severity=NOTICE)
     # people and factors
     USER_CREATED = "account.user.created", _tag("created a person", "role", severity=NOTICE)
     USER_CHANGED = "account.user.changed", _tag("changed a person", "fields", "old", "new", severity=NOTICE)
@@ -54,7 +57,10 @@ class Tag(Enum):
     USER_IMPORTED = "account.user.imported", _tag("imported people", "created", "skipped", severity=NOTICE)
     INVITE_CREATED = "account.invite.created", _tag("made an enrolment link", "expires_at", severity=NOTICE)
     INVITE_USED = "account.invite.used", _tag("used an enrolment link", severity=NOTICE)
-    INVITE_REFUSED = "account.invite.refused", _tag("enrolment link refused", "cause", severity=WARNING)
+    INVITE_REFUSED = (
+        "account.invite.refused",
+        _tag("tried an enrolment link that was refused", "cause", severity=WARNING),
+    )
     PASSWORD_SET = "account.password.set", _tag("set a password", severity=NOTICE)
     FACTOR_ENROLLED = "account.factor.enrolled", _tag("enrolled a factor", "factor", severity=NOTICE)
     FACTOR_RESET = "account.factor.reset", _tag("reset all factors", "reason", severity=WARNING)
@@ -83,13 +89,19 @@ class Tag(Enum):
     DELIVERY_REDELIVERED = "spool.delivery.redelivered", _tag("delivered a copy again", "reason", severity=WARNING)
     DELIVERY_BOUNCED = "spool.delivery.bounced", _tag("gave up a delivery", "reason", severity=WARNING)
     DELIVERY_REMOVED = "spool.delivery.removed", _tag("withdrew a delivery", "reason", severity=WARNING)
-    DELIVERY_EXPIRED = "spool.delivery.expired", _tag("a delivery expired", "days", severity=WARNING)
-    DELIVERY_REVIEW = "spool.delivery.review", _tag("the primary refused mail for good", "code", severity=WARNING)
+    DELIVERY_EXPIRED = "spool.delivery.expired", _tag("let a delivery expire", "days", severity=WARNING)
+    DELIVERY_REVIEW = (
+        "spool.delivery.review",
+        _tag("put a delivery into review: the primary refused it", "code", severity=WARNING),
+    )
     QUEUE_VIEWED = "spool.queue.viewed", _tag("viewed the queue", "count")
     # routes and outages
-    ROUTE_CHANGED = "spool.route.changed", _tag("route changed state", "old", "new", "evidence", severity=NOTICE)
-    OUTAGE_OPENED = "spool.outage.opened", _tag("outage opened", "kind", "reason", severity=WARNING)
-    OUTAGE_CLOSED = "spool.outage.closed", _tag("outage closed", "reason", "report", severity=NOTICE)
+    ROUTE_CHANGED = (
+        "spool.route.changed",
+        _tag("saw a route change its state", "old", "new", "evidence", severity=NOTICE),
+    )
+    OUTAGE_OPENED = "spool.outage.opened", _tag("opened an outage", "kind", "reason", severity=WARNING)
+    OUTAGE_CLOSED = "spool.outage.closed", _tag("closed an outage", "reason", "report", severity=NOTICE)
     OUTAGE_ANNOUNCED = "spool.outage.announced", _tag("announced to the people", "text", severity=NOTICE)
     # configuration
     DOMAIN_ADDED = "spool.domain.added", _tag("added a domain", "primary", "policy", severity=NOTICE)
@@ -100,7 +112,7 @@ class Tag(Enum):
     # the installation
     AUDIT_VIEWED = "audit.log.viewed", _tag("viewed the audit log", "filter")
     AUDIT_EXPORTED = "audit.log.exported", _tag("exported the audit log", "count", "format", severity=NOTICE)
-    AUDIT_VERIFY_FAILED = "audit.chain.broken", _tag("the chain does not verify", "seq", severity=CRITICAL)
+    AUDIT_VERIFY_FAILED = "audit.chain.broken", _tag("found the audit log broken", "seq", "cause", severity=CRITICAL)
     KEYS_SHOWN = "system.keys.shown", _tag("printed the recovery sheet of the keys", severity=WARNING)
     KEYS_CONFIRMED = "system.keys.confirmed", _tag("confirmed a copy of the keys", "fingerprint", severity=NOTICE)
     BACKUP_MADE = "system.backup.made", _tag("made a backup", "size", severity=NOTICE)
