@@ -38,7 +38,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=True)
+        return escape(json.dumps(entry, ensure_ascii=True))  # DEL is ASCII and would pass
 
 
 def configure(options: dict[str, str]) -> None:
