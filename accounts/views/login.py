@@ -1,6 +1,9 @@
 """Pages of log-in and log-out. They ask and show; accounts.login decides."""
 
+from datetime import datetime
+
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import logout as end_django_session
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
@@ -9,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import browser, login, passwords, sessions
+from accounts import browser, login, notices, passwords, sessions
 from accounts.forms import CodeForm, LoginForm, RecoveryForm
 from accounts.login import Outcome, Passed, Wait
 from accounts.middleware import safe_next
@@ -44,7 +47,9 @@ def is_verified(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.is_verified()  # type: ignore[attr-defined]
 
 
-def enter(request: HttpRequest, passed: Passed) -> HttpResponse:
+def enter(request: HttpRequest, passed: Passed, now: datetime) -> HttpResponse:
+    for sentence in notices.since_last_log_in(passed.user, now=now):
+        messages.warning(request, sentence)
     response = HttpResponseRedirect(safe_next(passed.next_url))
     browser.remember(request, response, passed.user)
     return response
@@ -81,7 +86,8 @@ def log_in(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
     """Second step: six digits of the app."""
-    passed = login.pending(request, now=timezone.now())
+    now = timezone.now()
+    passed = login.pending(request, now=now)
     if passed is None:
         return late(request)
     form = CodeForm(request.POST or None)
@@ -90,9 +96,9 @@ def verify(request: HttpRequest) -> HttpResponse:
         outcome = login.Wrong()
         if form.is_valid():
             code = form.cleaned_data["code"]
-            outcome = login.check_totp(request, passed, code, client=client_of(request), now=timezone.now())
+            outcome = login.check_totp(request, passed, code, client=client_of(request), now=now)
     if isinstance(outcome, Passed):
-        return enter(request, outcome)
+        return enter(request, outcome, now)
     wrong = _("That code is not right or was used already. Wait for the next one and try again.")
     return show(request, "accounts/verify.html", {"form": form}, outcome, wrong)
 
@@ -100,7 +106,8 @@ def verify(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def recovery(request: HttpRequest) -> HttpResponse:
     """Second step: a code from paper."""
-    passed = login.pending(request, now=timezone.now())
+    now = timezone.now()
+    passed = login.pending(request, now=now)
     if passed is None:
         return late(request)
     form = RecoveryForm(request.POST or None)
@@ -109,9 +116,9 @@ def recovery(request: HttpRequest) -> HttpResponse:
         outcome = login.Wrong()
         if form.is_valid():
             code = form.cleaned_data["code"]
-            outcome = login.check_recovery(request, passed, code, client=client_of(request), now=timezone.now())
+            outcome = login.check_recovery(request, passed, code, client=client_of(request), now=now)
     if isinstance(outcome, Passed):
-        return enter(request, outcome)
+        return enter(request, outcome, now)
     wrong = _("That code is not right or was used already. Take the next one on your sheet.")
     return show(request, "accounts/recovery.html", {"form": form}, outcome, wrong)
 
