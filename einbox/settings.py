@@ -89,6 +89,8 @@ EXPIRY_DAYS = env.integer("EINBOX_EXPIRY_DAYS", 30, low=1, high=365)
 OUTBOUND_RECIPIENTS = 100  # per message written here
 SMTPD_SESSIONS = env.integer("EINBOX_SMTPD_SESSIONS", 500, low=10, high=20_000)
 SMTPD_SESSIONS_PER_CLIENT = env.integer("EINBOX_SMTPD_SESSIONS_PER_CLIENT", 50, low=1, high=20_000)
+# Processes that read mail, for each process that needs them (web, worker).
+PARSE_CHILDREN = env.integer("EINBOX_PARSE_CHILDREN", 2, low=1, high=64)
 WEB_THREADS = env.integer("EINBOX_WEB_THREADS", 8, low=1, high=64)
 WEB_WORKERS = env.integer("EINBOX_WEB_WORKERS", 1, low=1, high=64)
 SESSION_IDLE = env.integer("EINBOX_SESSION_IDLE", 30 * 60, low=60, high=12 * 3600)

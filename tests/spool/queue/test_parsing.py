@@ -1,0 +1,245 @@
+"""Reading stored mail: the pool's limits, ingestion by lease, and what views get."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from audit.models import Event
+from audit.tags import Tag
+from spool.enums import ParseState
+from spool.models import Message, MessageText
+from spool.queue import content, parsesweep, parsing
+from spool.queue.parsepool import ParsePool, ReadingError
+from tests.factories.spool import make_message
+from tests.waiting import wait_for
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+RAW = (
+    b"From: Ann <ann@example.org>\r\nSubject: Plan\r\nMessage-ID: <1@example.org>\r\n"
+    b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\n\r\nHello there\r\n'
+    b'--b\r\nContent-Type: text/plain; name="a.txt"\r\nContent-Disposition: attachment\r\n\r\nfile\r\n--b--\r\n'
+)
+
+
+@pytest.fixture(scope="module")
+def small_pool() -> Iterator[ParsePool]:
+    made = ParsePool(2, seconds=5)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stop_shared_pool() -> Iterator[None]:
+    yield
+    parsing.stop()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_job_and_its_answer(small_pool: ParsePool) -> None:
+    reply = small_pool.run("parse", RAW)
+    assert reply.head["snippet"] == "Hello there"
+    assert reply.head["attachments"] == 1
+
+
+def test_many_threads_share_two_processes(small_pool: ParsePool) -> None:
+    answers: list[str] = []
+
+    def work(number: int) -> None:
+        for turn in range(10):
+            raw = f"Subject: {number}-{turn}\r\n\r\n".encode()
+            answers.append(small_pool.run("parse", raw).head["subject"])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == sorted(f"{number}-{turn}" for number in range(6) for turn in range(10))
+    assert len(small_pool.pids()) <= 2
+
+
+def test_a_killed_process_costs_one_job_and_is_replaced() -> None:
+    pool = ParsePool(1, seconds=5)
+    pool.run("parse", RAW)
+    (before,) = pool.pids()
+    os.kill(before, 9)
+    wait_for(lambda: not alive(before), seconds=5)
+    assert pool.run("parse", RAW).head["subject"] == "Plan"
+    assert pool.pids() != [before]
+    pool.stop()
+
+
+def test_a_job_that_takes_too_long_is_killed() -> None:
+    pool = ParsePool(1, seconds=2)
+    pool.run("parse", RAW)
+    (pid,) = pool.pids()
+    os.kill(pid, 19)  # SIGSTOP: it will never answer
+    with pytest.raises(ReadingError, match="time"):
+        pool.run("parse", RAW)
+    assert not alive(pid)
+    assert pool.run("parse", RAW).head["subject"] == "Plan"
+    pool.stop()
+
+
+def test_too_much_memory_costs_one_job() -> None:
+    pool = ParsePool(1, memory=180 * 2**20)
+    with pytest.raises(ReadingError):
+        pool.run("parse", b"Subject: big\r\n\r\n" + b"x" * (200 * 2**20))
+    assert pool.run("parse", RAW).head["subject"] == "Plan"
+    pool.stop()
+
+
+def test_a_process_is_replaced_after_its_jobs() -> None:
+    pool = ParsePool(1, jobs=2)
+    seen = set()
+    for _ in range(5):
+        pool.run("parse", RAW)
+        seen |= set(pool.pids())
+    assert len(seen) == 3
+    pool.stop()
+    assert not any(alive(pid) for pid in seen)
+
+
+def test_a_process_ends_with_its_parent() -> None:
+    code = (
+        "from spool.queue.parsepool import ParsePool; import time; p = ParsePool(1); "
+        "p.run('parse', b'Subject: a\\r\\n\\r\\n'); print(p.pids()[0], flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert alive(child)
+        environment = Path(f"/proc/{child}/environ").read_bytes()
+        parent.kill()
+    wait_for(lambda: not alive(child), seconds=5)
+    assert b"EINBOX" not in environment
+
+
+def test_the_child_knows_no_django() -> None:
+    foreign = "('django', 'accounts', 'audit', 'celery')"
+    code = f"import sys, spool.queue.parsechild; print([name for name in {foreign} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code]).strip() == b"[]"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sweep_reads_stores_and_records() -> None:
+    messages = [make_message(raw=RAW), make_message(raw=b"Subject: two\r\n\r\nB\r\n")]
+    assert parsing.sweep(now=NOW) == 2
+    assert parsing.sweep(now=NOW) == 0
+    first = Message.objects.get(pk=messages[0].pk)
+    assert (first.parse_state, first.attachment_count, first.parse_lease_until) == (ParseState.PARSED, 1, None)
+    assert parsing.snippet(first) == "Hello there"
+    assert b"Hello" not in bytes(MessageText.objects.get(message=first).parsed)
+    event = Event.objects.get(tag=Tag.BATCH_ACCEPTED.value)
+    assert event.detail["count"] == 2
+    assert {event.detail["first"], event.detail["last"]} == {message.public_id for message in messages}
+    assert len(event.detail["root"]) == 64
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_leased_message_is_left_alone_until_the_lease_ends() -> None:
+    message = make_message(raw=RAW)
+    assert [one.pk for one in parsesweep.claim(now=NOW, limit=10)] == [message.pk]
+    assert parsing.sweep(now=NOW + timedelta(minutes=4)) == 0
+    assert parsing.sweep(now=NOW + timedelta(minutes=6)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_late_holder_stores_nothing() -> None:
+    make_message(raw=RAW)
+    (late,) = parsesweep.claim(now=NOW, limit=10)
+    parsesweep.claim(now=NOW + timedelta(minutes=6), limit=10)
+    assert parsesweep.store([parsesweep.Result(late, parsing.pool().run("parse", RAW))], now=NOW) == 0
+    assert not MessageText.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_three_failures_mark_a_message_and_delay_no_other() -> None:
+    poison = make_message(raw=b"Subject: poison\r\nFrom: Mallory <m@x.test>\r\n\r\n" + b"x" * 400_000)
+    pool = ParsePool(1, memory=1)  # nothing can be read in one octet of memory
+    now = NOW
+    for _ in range(3):
+        assert Message.objects.get(pk=poison.pk).parse_state == ParseState.PENDING
+        parsesweep.sweep(pool, now=now, limit=10)
+        now += timedelta(minutes=1)
+    pool.stop()
+    other = make_message(raw=RAW)
+    assert parsing.sweep(now=now) == 1
+    assert Message.objects.get(pk=other.pk).parse_state == ParseState.PARSED
+    failed = Message.objects.get(pk=poison.pk)
+    assert (failed.parse_state, failed.parse_attempts) == (ParseState.FAILED, 3)
+    shown = parsing.load(failed)
+    assert (shown.subject, shown.from_[0].address) == ("poison", "m@x.test")
+    assert "could not be read" in shown.notes[0]
+    assert content.read(failed).startswith(b"Subject: poison")
+    assert sum(event.detail["count"] for event in Event.objects.filter(tag=Tag.BATCH_ACCEPTED.value)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_is_open_while_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_message(raw=RAW)
+    states: list[bool] = []
+
+    class Watching(ParsePool):
+        def run(self, job, raw, **options):  # type: ignore[no-untyped-def]
+            states.append(main_connection.in_atomic_block)
+            return super().run(job, raw, **options)
+
+    main_connection = connection
+    pool = Watching(1)
+    assert parsesweep.sweep(pool, now=NOW, limit=10) == 1
+    pool.stop()
+    assert states == [False]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_view_reads_before_ingestion_does() -> None:
+    message = make_message(raw=RAW)
+    assert parsing.load(message).text == "Hello there"
+    assert MessageText.objects.filter(message=message).exists()
+    assert parsing.load(message).subject == "Plan"
+    (part,) = parsing.load(message).parts
+    found, data = parsing.load_part(message, part.index)
+    assert (found.name, data) == ("a.txt", b"file")
+    with pytest.raises(parsing.PartMissingError):
+        parsing.load_part(message, 99)
+    assert parsing.sweep(now=NOW) == 1  # still its own event, once
+    assert Event.objects.filter(tag=Tag.BATCH_ACCEPTED.value).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_body_pages() -> None:
+    html = make_message(
+        raw=b'Content-Type: text/html\r\n\r\n<p onclick=x>Hi<script>x</script><img src="http://t/x">\r\n'
+    )
+    page = parsing.body(html)
+    assert (page.blocked_images, page.is_html) == (1, True)
+    assert "script" not in page.document
+    assert "<p>Hi<img></p>" in page.document
+    plain = make_message(raw=b"Subject: t\r\n\r\n<b>see</b> https://x.test/\r\n")
+    assert "&lt;b&gt;see" in parsing.body_html(plain)
+    assert '<a href="https://x.test/"' in parsing.body_html(plain)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_erased_messages_are_not_read_again() -> None:
+    message = make_message(raw=RAW)
+    content.erase([message], now=NOW)
+    assert parsing.sweep(now=NOW) == 1
+    erased = Message.objects.get(pk=message.pk)
+    assert not MessageText.objects.exists()
+    with pytest.raises(content.ContentGone):
+        parsing.load(erased)
