@@ -42,6 +42,11 @@ def is_loopback(address: HostPort) -> bool:
         return False
 
 
+DEMO_IS_LOCAL = (
+    "This installation holds demo accounts, whose passwords lie in a file, so it only listens on this machine: "
+    "EINBOX_WEB, EINBOX_SMTP and EINBOX_PUBLIC_URL must name localhost and EINBOX_TRUSTED_PROXIES must be empty. "
+    "For real use start with a new EINBOX_HOME and a new database, without EINBOX_DEMO."
+)
 _public = urlsplit(PUBLIC_URL)
 if _public.scheme not in {"http", "https"} or not _public.hostname or _public.path:
     raise SettingsError("EINBOX_PUBLIC_URL must be http(s)://host[:port] without a path.")
@@ -52,6 +57,11 @@ if not is_loopback(WEB) and not (HTTPS and (TLS_CERT or TRUSTED_PROXIES)):
         "EINBOX_WEB is reachable from other machines, so EINBOX_PUBLIC_URL must be https:// and either "
         "EINBOX_TLS_CERT and EINBOX_TLS_KEY or EINBOX_TRUSTED_PROXIES must be set."
     )
+LOCAL_ONLY = (
+    is_loopback(WEB) and is_loopback(SMTP) and PUBLIC_HOST in {"localhost", "127.0.0.1", "::1"} and not TRUSTED_PROXIES
+)
+if (DEMO or (HOME / "demo.txt").exists()) and not LOCAL_ONLY:
+    raise SettingsError(DEMO_IS_LOCAL)
 for _cert, _key, _names in ((TLS_CERT, TLS_KEY, "EINBOX_TLS"), (SMTP_CERT, SMTP_KEY, "EINBOX_SMTP")):
     if bool(_cert) != bool(_key):
         raise SettingsError(f"{_names}_CERT and {_names}_KEY belong together; set both or neither.")

@@ -17,6 +17,7 @@ from granian.server.mp import MPServer
 
 from einbox.env import SettingsError
 from einbox.process import end_with
+from einbox.simulation.organisation import refuse_exposure
 
 BACKLOG = 1024
 RESPAWN_SECONDS = 0.5  # a worker that dies twice within this ends the web process; the supervisor starts it again
@@ -25,7 +26,7 @@ HEADER_MILLISECONDS = 10_000  # a request's head must have arrived by then
 
 
 def serve() -> None:
-    """Serve until SIGTERM. Raises SettingsError for a certificate that cannot be read."""
+    """Serve until SIGTERM. Raises SettingsError for a certificate that cannot be read, or exposed demo accounts."""
     parent = os.getpid()
 
     def load(_target: str) -> Callable[..., Any]:
@@ -35,6 +36,7 @@ def serve() -> None:
 
         return application
 
+    refuse_exposure()
     connections.close_all()  # a worker must not inherit an open connection
     _server().serve(target_loader=load)
 

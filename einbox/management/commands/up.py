@@ -7,8 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management import get_commands
 from django.core.management.base import BaseCommand
+from django.db import connections
+from django.utils import timezone
 
 from einbox import first_start
+from einbox.simulation import guide, organisation
 from einbox.supervisor import Service, Supervisor
 from einbox.worker import is_embedded
 
@@ -28,17 +31,32 @@ class Command(BaseCommand):
             first_start.check_port(settings.SMTP, "EINBOX_SMTP")
             first_start.migrate()
             first_start.collect_static()
-            self.stdout.write(f"einbox: {settings.PUBLIC_URL} (mail: {settings.SMTP}). Ctrl-C stops it.")
-            self.stdout.flush()
-            Supervisor(services(), settings.HOME / "processes.json").run()
+            organisation.refuse_exposure()
+            if settings.DEMO:
+                organisation.ensure(now=timezone.now())
+            demo = organisation.exists()
+            connections.close_all()
+            self._greet(demo=demo)
+            Supervisor(services(demo=demo), settings.HOME / "processes.json").run()
             self.stdout.write("einbox has stopped.")
 
+    def _greet(self, *, demo: bool) -> None:
+        if demo:
+            self.stdout.write(guide.text())
+        self.stdout.write(f"einbox: {settings.PUBLIC_URL} (mail: {settings.SMTP}). Ctrl-C stops it.")
+        self.stdout.flush()
 
-def services() -> list[Service]:
+
+def services(*, demo: bool) -> list[Service]:
     """The children in the order in which they are stopped: no new mail first, the watch last."""
     wanted = {"smtpd", "web", "worker", "watch"}
     if not is_embedded():
         wanted.add("beat")
     wanted &= set(get_commands())
+    if demo:
+        wanted.add("primary")
     program = (sys.executable, str(settings.BASE_DIR / "manage.py"))
-    return [Service(name, (*program, name)) for name in STOP_ORDER if name in wanted]
+    children = [Service(name, (*program, name)) for name in STOP_ORDER if name in wanted]
+    if demo and "smtpd" in wanted and not organisation.mail_sent_marker().exists():
+        children.append(Service("demo mail", (*program, "demo", "post"), once=True))
+    return children
