@@ -15,7 +15,7 @@ _home = Path(tempfile.mkdtemp(prefix="einbox-tests-"))
 os.environ["EINBOX_HOME"] = str(_home)
 os.environ["EINBOX_HOSTNAME"] = "einbox.test"
 os.environ["EINBOX_SECRET_KEY"] = "tests-only-" + "k" * 40
-os.environ["EINBOX_FIELD_KEYS"] = "0badcafe:" + "A" * 43 + "="
+os.environ["EINBOX_FIELD_KEYS"] = "0badcafe:YSBmaWVsZCBrZXkgZm9yIHRoZSB0ZXN0cywgMzIgb2M="
 if os.environ.get("TEST_DATABASE_URL"):
     os.environ["EINBOX_DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
 # Processes that tests start are the product: they read its settings, with the variables the test gives them.

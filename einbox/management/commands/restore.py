@@ -1,0 +1,34 @@
+"""`manage.py restore DIR`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from einbox.backup.manifest import BackupError
+from einbox.backup.restore import restore
+from einbox.first_start import only_one, prepare_home
+
+
+class Command(BaseCommand):
+    help = "Bring back a backup into an empty installation that holds its keys."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("directory", type=Path)
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, directory: Path, **options: Any) -> None:
+        directory = directory.absolute()
+        prepare_home(settings.HOME)
+        try:
+            with only_one(settings.HOME):
+                result = restore(directory, now=timezone.now())
+        except BackupError as error:
+            raise CommandError(str(error)) from error
+        summary = {"directory": str(directory), "made_at": result.made_at, "counts": result.counts}
+        text = f"Restored the state of {result.made_at}: {result.counts['messages']} messages. Start with `up`."
+        self.stdout.write(json.dumps(summary) if options["json"] else text)
