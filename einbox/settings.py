@@ -101,6 +101,17 @@ SMTPD_SESSIONS = env.integer("EINBOX_SMTPD_SESSIONS", 500, low=10, high=20_000)
 SMTPD_SESSIONS_PER_CLIENT = env.integer("EINBOX_SMTPD_SESSIONS_PER_CLIENT", 50, low=1, high=20_000)
 # Processes that read mail, for each process that needs them (web, worker).
 PARSE_CHILDREN = env.integer("EINBOX_PARSE_CHILDREN", 2, low=1, high=64)
+SMTPD_RECIPIENTS = env.integer("EINBOX_SMTPD_RECIPIENTS", 1000, low=100, high=10_000)  # RFC 5321: at least 100
+SMTPD_COMMANDS = env.integer("EINBOX_SMTPD_COMMANDS", 100, low=5, high=100_000)
+SMTPD_ERRORS_SOFT = env.integer("EINBOX_SMTPD_ERRORS_SOFT", 10, low=1, high=10_000)
+SMTPD_ERRORS_HARD = env.integer("EINBOX_SMTPD_ERRORS_HARD", 20, low=1, high=10_000)
+SMTPD_LINE = env.integer("EINBOX_SMTPD_LINE", 64 * 2**10, low=1000, high=2**24)  # octets
+SMTPD_IDLE = env.integer("EINBOX_SMTPD_IDLE", 300, low=10, high=3600)
+SMTPD_DATA_IDLE = env.integer("EINBOX_SMTPD_DATA_IDLE", 180, low=10, high=3600)
+SMTPD_DATA_RATE = env.integer("EINBOX_SMTPD_DATA_RATE", 500, low=0, high=2**20)  # octets per second
+SMTPD_MEMORY = env.integer("EINBOX_SMTPD_MEMORY", 256, low=64, high=2**20)  # MiB
+SMTPD_COMMITTERS = env.integer("EINBOX_SMTPD_COMMITTERS", 2, low=1, high=16)  # PostgreSQL only; SQLite has one writer
+DISK_FLOOR = env.integer("EINBOX_DISK_FLOOR", 256, low=0, high=2**30)  # MiB
 WEB_THREADS = env.integer("EINBOX_WEB_THREADS", 8, low=1, high=64)
 WEB_WORKERS = env.integer("EINBOX_WEB_WORKERS", 1, low=1, high=64)
 SESSION_IDLE = env.integer("EINBOX_SESSION_IDLE", 30 * 60, low=60, high=12 * 3600)

@@ -50,6 +50,7 @@ class Incoming:
     author_id: int | None = None
     author_mailbox_id: int | None = None
     in_reply_to_id: int | None = None
+    columns: ListColumns | None = None  # if the caller has scanned the headers already
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class _Rows:
 def prepare(incoming: Incoming) -> Ready:
     """Seal the content and read the list columns. Slow; never raises on bad mail."""
     sealed = content.prepare(incoming.raw, new_id())
-    return Ready(incoming, sealed, scan(incoming.raw))
+    return Ready(incoming, sealed, incoming.columns or scan(incoming.raw))
 
 
 def store(batch: Sequence[Incoming | Ready], *, now: datetime) -> list[Stored]:

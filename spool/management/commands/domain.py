@@ -1,0 +1,110 @@
+"""`manage.py domain add|set|list|remove`: protected domains and the routes to their primaries."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from spool.enums import RecipientPolicy, TlsPolicy, WhileUp
+from spool.management.operator import operator
+from spool.models import Domain
+from spool.queue import domains
+from spool.queue.domains import DomainError, Settings
+
+
+def _secret(path: Path | None) -> str | None:
+    """The first line of a password file. Raises CommandError."""
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path} cannot be read ({type(error).__name__})."
+        raise CommandError(message) from error
+
+
+class Command(BaseCommand):
+    help = "Protected domains: add, set, list, remove."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        acts = parser.add_subparsers(dest="act", required=True)
+        for act in ("add", "set"):
+            one = acts.add_parser(act)
+            one.add_argument("name")
+            one.add_argument("--primary", action="append", metavar="HOST:PORT", help="repeatable, in order")
+            one.add_argument("--tls", choices=TlsPolicy.values)
+            one.add_argument("--recipients", choices=RecipientPolicy.values, help="policy for unknown recipients")
+            one.add_argument("--dropbox", metavar="ADDRESS", help="shared mailbox of the policy dropbox")
+            one.add_argument("--while-up", choices=WhileUp.values)
+            one.add_argument("--submission", metavar="URL", help="smtp[s]://[user@]host:port")
+            one.add_argument("--smarthost", metavar="URL", help="smtp[s]://[user@]host:port")
+            one.add_argument("--password-file", type=Path, help="of --submission, or of --smarthost if that is alone")
+            one.add_argument("--smarthost-password-file", type=Path)
+            one.add_argument("--drill", action="store_true", help=argparse.SUPPRESS)
+        for act in ("list", "remove"):
+            one = acts.add_parser(act)
+            if act == "remove":
+                one.add_argument("name")
+        for one in acts.choices.values():
+            one.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with operator():
+                shown = self._act(options)
+        except DomainError as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps(shown))
+        else:
+            for entry in shown:
+                self.stdout.write(
+                    "  ".join(f"{key}={value}" for key, value in entry.items() if value not in ("", None))
+                )
+
+    def _act(self, options: dict[str, Any]) -> list[dict[str, Any]]:
+        now = timezone.now()
+        match options["act"]:
+            case "add":
+                return [
+                    self._row(domains.add(options["name"], self._settings(options), now=now, drill=options["drill"]))
+                ]
+            case "set":
+                return [self._row(domains.change(options["name"], self._settings(options), now=now))]
+            case "remove":
+                domains.remove(options["name"], now=now)
+                return []
+        return [self._row(domain) for domain in domains.listed()]
+
+    def _settings(self, options: dict[str, Any]) -> Settings:
+        password = _secret(options["password_file"])
+        alone = bool(options["smarthost"]) and not options["submission"]
+        smarthost_password = _secret(options["smarthost_password_file"])
+        return Settings(
+            hosts=tuple(domains.parse_host(text) for text in options["primary"]) if options["primary"] else None,
+            tls=TlsPolicy(options["tls"]) if options["tls"] else None,
+            recipients=RecipientPolicy(options["recipients"]) if options["recipients"] else None,
+            dropbox=options["dropbox"],
+            while_up=WhileUp(options["while_up"]) if options["while_up"] else None,
+            submission=options["submission"],
+            submission_password=None if alone else password,
+            smarthost=options["smarthost"],
+            smarthost_password=smarthost_password or (password if alone else None),
+        )
+
+    def _row(self, domain: Domain) -> dict[str, Any]:
+        route = domain.route
+        return {
+            "domain": domain.name,
+            "primary": [str(host) for host in route.hosts.all()],
+            "tls": route.tls,
+            "recipients": domain.recipient_policy,
+            "dropbox": domain.dropbox.address if domain.dropbox else None,
+            "while_up": domain.while_up,
+            "submission": route.submission_url,
+            "smarthost": route.smarthost_url,
+            "state": route.state,
+        }

@@ -1,0 +1,95 @@
+"""`manage.py mailbox add|alias|member|import|list`: the addresses that may receive."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from accounts.models.user import User
+from spool.management.operator import operator
+from spool.models import Mailbox
+from spool.queue import mailboxes
+from spool.queue.mailboxes import MailboxError
+
+
+class Command(BaseCommand):
+    help = "Mailboxes: add, alias, member, import, list."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        acts = parser.add_subparsers(dest="act", required=True)
+        add = acts.add_parser("add")
+        add.add_argument("address")
+        add.add_argument("--shared", action="store_true")
+        add.add_argument("--name", default="")
+        for act, second in (("alias", "alias"), ("member", "email")):
+            one = acts.add_parser(act)
+            one.add_argument("address")
+            one.add_argument(second)
+            one.add_argument("--remove", action="store_true")
+        acts.add_parser("import").add_argument("file", type=Path)
+        acts.add_parser("list")
+        for one in acts.choices.values():
+            one.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with operator():
+                shown = self._act(options)
+        except MailboxError as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps(shown))
+        else:
+            for entry in shown if isinstance(shown, list) else [shown]:
+                self.stdout.write(
+                    "  ".join(f"{key}={value}" for key, value in entry.items() if value not in ("", None, []))
+                )
+
+    def _act(self, options: dict[str, Any]) -> list[dict[str, Any]] | dict[str, Any]:
+        now = timezone.now()
+        match options["act"]:
+            case "add":
+                made = mailboxes.add(options["address"], shared=options["shared"], name=options["name"], now=now)
+                return [self._row(made)]
+            case "alias":
+                box = mailboxes.get(options["address"])
+                change = mailboxes.remove_alias if options["remove"] else mailboxes.add_alias
+                change(box, options["alias"], now=now)
+                return [self._row(box)]
+            case "member":
+                box = mailboxes.get(options["address"])
+                act = mailboxes.remove_member if options["remove"] else mailboxes.add_member
+                act(box, self._user(options["email"]), now=now)
+                return [self._row(box)]
+            case "import":
+                return self._import(options["file"])
+        return [self._row(box) for box in mailboxes.listed()]
+
+    def _import(self, path: Path) -> dict[str, Any]:
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"{path} cannot be read as UTF-8 ({type(error).__name__})."
+            raise CommandError(message) from error
+        done = mailboxes.import_csv(lines, now=timezone.now())
+        return {"created": list(done.created), "skipped": list(done.skipped)}
+
+    def _user(self, email: str) -> User:
+        user = User.objects.filter(email=email.lower()).first()
+        if user is None:
+            message = f"There is no person {email}."
+            raise CommandError(message)
+        return user
+
+    def _row(self, box: Mailbox) -> dict[str, Any]:
+        return {
+            "address": box.address,
+            "kind": box.kind,
+            "name": box.name,
+            "user": box.user.email if box.user else None,
+            "aliases": sorted(box.aliases.values_list("address", flat=True)),
+            "members": sorted(box.members.values_list("user__email", flat=True)),
+            "active": box.is_active,
+        }

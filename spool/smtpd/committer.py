@@ -1,0 +1,158 @@
+"""Group commit: takes all that is pending from all sessions, writes it in one transaction, then they get their 250.
+
+No timer: the next batch gathers while the previous one is synced. Runs in threads of its own and touches no
+socket. In doubt the outcome is None, which a session answers with 451 (rule 1).
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from spool.failpoints import failpoint
+from spool.queue import ingest
+from spool.queue.ingest import Incoming, Ready, Stored
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGES = 500
+MAX_OCTETS = 32 * 2**20
+SQLITE_PAUSE = 0.002  # seconds after a commit, so that others can write (one writer)
+SQLITE_BUSY_MS = 6_000  # milliseconds; a sender hears 451 before 10 s
+
+
+@dataclass(eq=False)
+class Job:
+    """One accepted message on its way to the disk. `cancelled`: its sender was told 451 already."""
+
+    incoming: Incoming
+    since: float  # loop time
+    cancelled: bool = False
+
+
+Outcome = tuple[Job, Stored | None]
+Report = Callable[[list[Outcome]], None]
+
+
+class Committer:
+    """`lanes` threads, each with a connection of its own. `report` is called from them."""
+
+    def __init__(self, report: Report, *, lanes: int = 1) -> None:
+        self._report = report
+        self._jobs: deque[Job] = deque()
+        self._ready = threading.Condition()
+        self._stopping = False
+        sqlite = connection.vendor == "sqlite"
+        self._pause = SQLITE_PAUSE if sqlite else 0.0
+        count = 1 if sqlite else lanes
+        self._threads = [
+            threading.Thread(target=self._run, name=f"smtpd-commit-{n}", daemon=True) for n in range(count)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Job) -> None:
+        with self._ready:
+            self._jobs.append(job)
+            self._ready.notify()
+
+    def stop(self, *, timeout: float = 5.0) -> None:
+        """Finish what is pending, then end the threads."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout)
+
+    def _take(self) -> list[Job]:
+        """All that is pending, within bounds; empty only when stopping."""
+        with self._ready:
+            while True:
+                batch: list[Job] = []
+                octets = 0
+                while self._jobs and len(batch) < MAX_MESSAGES and (not batch or octets < MAX_OCTETS):
+                    job = self._jobs.popleft()
+                    if not job.cancelled:
+                        batch.append(job)
+                        octets += len(job.incoming.raw)
+                if batch or self._stopping:
+                    return batch
+                self._ready.wait()
+
+    def _run(self) -> None:
+        try:
+            while batch := self._take():
+                self._report(self.commit(batch))
+                if self._pause:
+                    time.sleep(self._pause)
+        finally:
+            connection.close()
+
+    def commit(self, batch: Sequence[Job]) -> list[Outcome]:
+        """Write a batch; a batch that fails on data is written one by one, so that only the guilty one fails."""
+        outcomes: list[Outcome] = []
+        ready: list[tuple[Job, Ready]] = []
+        for job in batch:
+            try:
+                ready.append((job, ingest.prepare(job.incoming)))
+            except Exception:
+                log.exception("a message could not be prepared")
+                outcomes.append((job, None))
+        if ready:
+            outcomes += self._commit_ready(ready)
+        return outcomes
+
+    def _commit_ready(self, ready: Sequence[tuple[Job, Ready]]) -> list[Outcome]:
+        try:
+            stored = self._write([item for _job, item in ready])
+        except (OperationalError, InterfaceError, OSError) as error:
+            log.warning("the database could not take %d messages: %s", len(ready), type(error).__name__)
+            _forget_connection()
+            return [(job, None) for job, _item in ready]
+        except Exception as error:
+            if len(ready) == 1:
+                log.exception("a message could not be stored")
+                return [(ready[0][0], None)]
+            log.warning("a batch of %d failed, going one by one: %s", len(ready), type(error).__name__)
+            return self._one_by_one(ready)
+        return [(job, result) for (job, _item), result in zip(ready, stored, strict=True)]
+
+    def _one_by_one(self, ready: Sequence[tuple[Job, Ready]]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        deadline = time.monotonic() + SQLITE_BUSY_MS / 1000
+        for pair in ready:
+            late = time.monotonic() > deadline
+            outcomes += [(pair[0], None)] if late else self._commit_ready([pair])
+        return outcomes
+
+    def _write(self, items: Sequence[Ready]) -> list[Stored]:
+        _bound_waiting()
+        with transaction.atomic():
+            stored = ingest.store(items, now=timezone.now())
+            failpoint("smtpd.after_write")
+        failpoint("smtpd.after_commit")
+        return stored
+
+
+def _bound_waiting() -> None:
+    """A fresh SQLite connection waits for a lock no longer than a sender may wait. Raises DatabaseError."""
+    if connection.connection is not None or connection.vendor != "sqlite":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_MS}")
+
+
+def _forget_connection() -> None:
+    try:
+        connection.close()
+    except DatabaseError:  # it was gone already
+        log.info("the connection could not be closed cleanly")

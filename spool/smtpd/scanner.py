@@ -1,0 +1,112 @@
+"""The end of DATA found in large chunks, without looking at lines (RFC 5321 section 4.1.1.4). Pure.
+
+Only CR LF . CR LF ends the data. Content with a bare CR, a bare LF or NUL is read to that true end, so that the
+session stays in step, and then refused: such octets are how mail is smuggled (CVE-2023-51764 and its kin).
+Memory is bounded by the size limit; a line that does not end stops the buffering early.
+"""
+
+from enum import Enum
+
+END = b"\r\n.\r\n"
+CRLF = b"\r\n"
+
+
+class Problem(Enum):
+    """Why the content cannot be taken."""
+
+    SIZE = "size"
+    LINE = "line"
+    BARE = "bare"
+    MEMORY = "memory"
+
+
+class DataScanner:
+    """Feed it what follows the 354 reply until `feed` returns the octets that came after the end."""
+
+    def __init__(self, *, size_limit: int, line_limit: int) -> None:
+        self.size_limit = size_limit
+        self.line_limit = line_limit
+        self.received = 0  # octets of data so far, dots and end included
+        self.buffered = 0  # octets held in memory
+        self.problem: Problem | None = None
+        self._chunks: list[bytes] = [CRLF]  # the line end of DATA itself: the first line may be the end
+        self._tail = CRLF  # the last four octets
+        self._line = 0  # octets since the last CR LF
+
+    @property
+    def overrun(self) -> bool:
+        """More than twice the limit came without an end: not worth reading on."""
+        return self.received > 2 * self.size_limit
+
+    def feed(self, chunk: bytes) -> bytes | None:
+        """Take a chunk. None: the end has not come; else what followed the end (often empty)."""
+        edge = (self._tail + chunk[:4]).find(END)
+        if edge >= 0:
+            stop = edge + len(END) - len(self._tail)
+        else:
+            found = chunk.find(END)
+            stop = found + len(END) if found >= 0 else -1
+        if stop < 0:
+            self._keep(chunk)
+            return None
+        self._keep(chunk[:stop])
+        return chunk[stop:]
+
+    def _keep(self, chunk: bytes) -> None:
+        self.received += len(chunk)
+        last = chunk.rfind(CRLF)
+        if last >= 0:
+            self._line = len(chunk) - last - 2
+        elif self._tail.endswith(b"\r") and chunk.startswith(b"\n"):
+            self._line = len(chunk) - 1
+        else:
+            self._line += len(chunk)
+        self._tail = (self._tail + chunk)[-4:] if len(chunk) < 4 else chunk[-4:]
+        if self.problem is not None:
+            return
+        self._chunks.append(chunk)
+        self.buffered += len(chunk)
+        # Dot-stuffing lengthens a message by a third at most (lines of one dot), so this bounds memory exactly.
+        if self.buffered > self.size_limit * 4 // 3 + len(END):
+            self.drop(Problem.SIZE)
+        elif self._line > self.line_limit:
+            self.drop(Problem.LINE)
+
+    def drop(self, problem: Problem) -> None:
+        """Keep nothing more; read on to the end only to stay in step."""
+        self.problem = problem
+        self.buffered = 0
+        self._chunks.clear()
+
+    def content(self) -> bytes:
+        """The message after the end was found, dots unstuffed; empty if `problem` is set (also by this call)."""
+        if self.problem is not None:
+            return b""
+        stuffed = self._chunks[0] + self._chunks[1] if len(self._chunks) == 2 else b"".join(self._chunks)
+        # Each line's first dot goes, whatever follows (RFC 5321 section 4.5.2); the end mark is none of them.
+        raw = stuffed[: -len(b".\r\n")].replace(b"\r\n.", CRLF)[len(CRLF) :]
+        if len(raw) > self.size_limit:
+            self.drop(Problem.SIZE)
+        elif not _clean(raw):
+            self.drop(Problem.BARE)
+        elif _longest_over(raw, self.line_limit):
+            self.drop(Problem.LINE)
+        else:
+            return raw
+        return b""
+
+
+def _clean(raw: bytes) -> bool:
+    pairs = raw.count(CRLF)
+    return raw.count(b"\n") == pairs and raw.count(b"\r") == pairs and b"\0" not in raw
+
+
+def _longest_over(raw: bytes, limit: int) -> bool:
+    """Whether a line of `raw` (without its CR LF) is longer than `limit`; looks at few octets of a long message."""
+    position = 0
+    while len(raw) - position > limit:
+        end = raw.rfind(CRLF, position, position + limit + 2)
+        if end < 0:
+            return True
+        position = end + 2
+    return False

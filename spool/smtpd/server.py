@@ -1,0 +1,211 @@
+"""All sessions of one process: admission, the shared picture, the clock that ends what takes too long, the end.
+
+Runs in the event loop. The database is touched only by the threads it is given (view, committer).
+"""
+
+import asyncio
+import logging
+import shutil
+import socket
+import ssl
+import time
+from collections import Counter as Counts
+from pathlib import Path
+
+from django.conf import settings
+
+from spool.ids import encode
+from spool.queue.ingest import Stored
+from spool.smtpd import replies
+from spool.smtpd.committer import Committer, Job, Outcome
+from spool.smtpd.connection import Connection
+from spool.smtpd.counters import Counters
+from spool.smtpd.limits import Limits
+from spool.smtpd.policy import PutOff
+from spool.smtpd.replies import Reply
+from spool.smtpd.tls import Certificate
+from spool.smtpd.view import View, ViewKeeper
+from spool.smtpd.wire import Wire
+
+log = logging.getLogger(__name__)
+
+TICK = 0.5  # seconds
+
+
+class Server:
+    """State that sessions share. Made inside a running event loop."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        views: ViewKeeper,
+        *,
+        hostname: str,
+        certificate: Certificate | None = None,
+        lanes: int = 1,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.limits = limits
+        self.views = views
+        self.hostname = hostname
+        self.certificate = certificate
+        self.counters = Counters()
+        self.put_off = PutOff()
+        self.committer = Committer(self._report, lanes=lanes)
+        self.stopping = False
+        self.low_on_disk = False
+        self.in_flight = 0  # octets of content in memory
+        self.wanted: set[int] = set()  # routes whose primary should be probed
+        self.connections: set[Wire] = set()
+        self._per_client: Counts[str] = Counts()
+        self._jobs: dict[Job, Wire] = {}
+        self._listeners: list[asyncio.Server] = []
+        self._ticker: asyncio.Task[None] | None = None
+        self.greeting = replies.greeting(hostname)
+        self.helo = replies.helo(hostname)
+        self.recipient_ok = replies.RECIPIENT_OK.line
+
+    # --- what sessions ask -----------------------------------------------------------------------------------
+    @property
+    def view(self) -> View | None:
+        return self.views.view
+
+    @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        return self.certificate.context if self.certificate else None
+
+    @staticmethod
+    def clock() -> float:
+        """Unix time."""
+        return time.time()
+
+    def ehlo(self, *, tls: bool) -> bytes:
+        offer = self.tls_context is not None and not tls
+        return replies.ehlo(self.hostname, size_limit=self.limits.message_size, starttls=offer)
+
+    def accepted(self, stored: Stored, job: Job) -> bytes:
+        self.counters.add("accepted")
+        self.counters.add("accepted.recipients", len(job.incoming.recipients))
+        if stored.merged_ids:
+            self.counters.add("merged", len(stored.merged_ids))
+        return replies.accepted(encode(stored.message_id)).line
+
+    def full(self, size: int) -> bool:
+        """Whether a message of (declared) `size` has no room in memory or on the disk."""
+        return self.low_on_disk or self.in_flight + size > self.limits.memory
+
+    def admit(self, connection: Wire) -> bool:
+        """Count a new session; False: one too many (it is counted until it has left)."""
+        self.connections.add(connection)
+        self._per_client[connection.client] += 1
+        return (
+            not self.stopping
+            and len(self.connections) <= self.limits.sessions
+            and self._per_client[connection.client] <= self.limits.sessions_per_client
+        )
+
+    def left(self, connection: Wire) -> None:
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self._per_client[connection.client] -= 1
+            if not self._per_client[connection.client]:
+                del self._per_client[connection.client]
+
+    def refused(self, connection: Wire, reply: Reply) -> None:
+        """Count and log a refusal, without a word of the mail."""
+        self.counters.add(f"refused.{reply.reason}")
+        log.info("refused: %s (%d %s) for %s", reply.reason, reply.code, reply.enhanced, connection.peer)
+
+    def arrived(self, route_id: int) -> None:
+        """A sender came for this route: its primary deserves a look (written by the process's heartbeat)."""
+        self.wanted.add(route_id)
+
+    def submit(self, job: Job, connection: Wire) -> None:
+        self._jobs[job] = connection
+        self.committer.submit(job)
+
+    # --- what the committer says -----------------------------------------------------------------------------
+    def _report(self, outcomes: list[Outcome]) -> None:
+        """Called in a committer's thread."""
+        self.loop.call_soon_threadsafe(self._finish, outcomes)
+
+    def _finish(self, outcomes: list[Outcome]) -> None:
+        for job, stored in outcomes:
+            connection = self._jobs.pop(job, None)
+            if connection is not None and connection.job is job:
+                connection.finished(stored)
+
+    # --- the clock ---------------------------------------------------------------------------------------------
+    async def _tick(self) -> None:
+        while True:
+            try:
+                self.tick(self.loop.time())
+            except Exception:
+                log.exception("the clock failed")
+            await asyncio.sleep(TICK)
+
+    def tick(self, now: float) -> None:
+        """End what takes too long; look at disk and certificate."""
+        for connection in list(self.connections):
+            if connection.job is not None:
+                self._late_commit(connection, connection.job, now)
+            elif connection.scanner is not None:
+                self._slow_data(connection, connection.scanner.received, now)
+            elif now - connection.seen > self.limits.idle:
+                connection.dismiss(replies.IDLE)
+        self.low_on_disk = self._room() < 2 * self.limits.message_size + self.limits.disk_floor
+        if self.certificate is not None:
+            self.certificate.reload_if_changed()
+
+    def _late_commit(self, connection: Wire, job: Job, now: float) -> None:
+        """The database does not answer: the sender hears 451 now; if the mail is kept after all, its retry merges."""
+        if now - job.since > self.limits.commit:
+            job.cancelled = True
+            self._jobs.pop(job, None)
+            connection.finished(None)
+
+    def _slow_data(self, connection: Wire, received: int, now: float) -> None:
+        allowed = self.limits.data_grace + received / self.limits.data_rate if self.limits.data_rate else float("inf")
+        if now - connection.seen > self.limits.data_idle:
+            connection.dismiss(replies.IDLE)
+        elif now - connection.data_since > allowed:
+            connection.dismiss(replies.TOO_SLOW)
+
+    @staticmethod
+    def _room() -> int:
+        """Free octets where the state lies; a place that cannot be asked has none."""
+        try:
+            return shutil.disk_usage(Path(settings.HOME)).free
+        except OSError:
+            return 0
+
+    # --- begin and end -----------------------------------------------------------------------------------------
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen; several processes may share the port. Returns the address. Raises OSError."""
+        self.tick(self.loop.time())
+        listener = await self.loop.create_server(
+            lambda: Connection(self), host, port, reuse_port=hasattr(socket, "SO_REUSEPORT"), backlog=1024
+        )
+        self._listeners.append(listener)
+        self.committer.start()
+        self._ticker = self.loop.create_task(self._tick())
+        address = listener.sockets[0].getsockname()
+        return address[0], address[1]
+
+    async def stop(self, *, seconds: float) -> None:
+        """Stop listening, finish what is in DATA or being committed, say 421 to the rest; cut after `seconds`."""
+        self.stopping = True
+        for listener in self._listeners:
+            listener.close()
+        deadline = self.loop.time() + seconds
+        for connection in list(self.connections):
+            if connection.job is None and connection.scanner is None:
+                connection.dismiss(replies.SHUTTING_DOWN)
+        while self.connections and self.loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        for connection in list(self.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await asyncio.to_thread(self.committer.stop, timeout=max(0.1, deadline + 1 - self.loop.time()))
