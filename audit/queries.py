@@ -11,7 +11,7 @@ from audit.models import ChainHead, Event
 from audit.tags import Tag
 
 PAGE = 50
-CURSOR = re.compile(r"(\d{1,17})-(\d{1,19})")
+CURSOR = re.compile(r"([0-9]{1,17})-([0-9]{1,18}|[1-8][0-9]{18})")  # microseconds, key below 2^63
 MICROSECOND = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A group is a prefix of tags.

@@ -7,9 +7,13 @@ from audit import views
 
 
 class EventKey(IntConverter):
-    """A 63-bit key; a longer number is no page rather than an error of the database."""
+    """A 63-bit key; a greater number is no page rather than an error of the database."""
 
-    regex = "[0-9]{1,18}"
+    def to_python(self, value: str) -> int:
+        key = int(value) if len(value) < 20 else 2**63
+        if key >= 2**63:
+            raise ValueError
+        return key
 
 
 register_converter(EventKey, "event_key")
