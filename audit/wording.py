@@ -16,6 +16,7 @@ SHAPES = {
     Severity.WARNING.value: ("half", gettext_lazy("Warning")),
     Severity.NOTICE.value: ("empty", gettext_lazy("Notice")),
 }
+ONLY_IN_FULL = frozenset({"root"})  # a hash: on the event's own page
 EVIDENCE = 4  # details named in a row; the event's own page has all of them
 
 
@@ -64,7 +65,9 @@ def details(event: Event) -> list[tuple[str, str]]:
 
 def evidence(event: Event) -> tuple[str, ...]:
     parts = [escape(event.target_label or event.target_id)]
-    parts += [f"{name} {value}" for name, value in details(event)[:EVIDENCE] if value not in {"", "–"}]
+    parts += [
+        f"{name} {value}" for name, value in details(event)[:EVIDENCE] if value != "–" and name not in ONLY_IN_FULL
+    ]
     if event.ip:
         parts.append(pgettext("network address", "from %(address)s") % {"address": event.ip})
     if event.outcome != "ok":
