@@ -174,6 +174,7 @@ MIDDLEWARE = [
     "accounts.middleware.DefaultDenyMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "spool.webmail.reader.ReaderTimeMiddleware",
 ]
 TEMPLATES = [
     {

@@ -59,11 +59,11 @@ def moment_words(moment: datetime | None) -> str:
 @register.filter
 def ago(moment: datetime | None) -> str:
     """`4 s`, `2 min`, `2 h 36 min`, `3 days` since `moment`; empty for none."""
-    return "" if moment is None else length(timezone.now() - moment)
+    return "" if moment is None else span_words(timezone.now() - moment)
 
 
 @register.filter
-def length(span: timedelta) -> str:
+def span_words(span: timedelta) -> str:
     """A time span in at most two units."""
     seconds = max(0, int(span.total_seconds()))
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400

@@ -16,8 +16,9 @@ class Page:
     is_html: bool = False
 
 
-def page(raw: bytes, *, as_text: bool = False, dark: bool = False, quote_label: str = "Quoted text") -> Page:
-    """The body of `raw`; `as_text` shows the plain text although there is HTML; `dark` applies to text only."""
+def page(raw: bytes, *, as_text: bool = False, dark: bool | None = False, quote_label: str = "Quoted text") -> Page:
+    """The body of `raw`; `as_text` shows the plain text although there is HTML; `dark` (None: as the system)
+    applies to text only."""
     message = reader.parse(raw)
     if message.html and not as_text:
         images = {cid: data_uri(kind, data) for cid, (kind, data) in reader.inline_images(raw, message).items()}

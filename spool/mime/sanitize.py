@@ -150,30 +150,31 @@ def sanitize(html: str, inline_images: Mapping[str, str] | None = None) -> Sanit
     return Sanitized(f"<pre>{escape(textual.html_to_text(html), quote=False)}</pre>", blocked)
 
 
-_LIGHT = "color:#1c1e21;background:#fff"
-_DARK = "color:#e4e6eb;background:#1c1e21"
+# The tokens of the design system (einbox/static/einbox/app.css): this page has no other style sheet.
+_LIGHT = "color-scheme:light;--ink:#1a1b1e;--muted:#66666b;--paper:#fff;--line:#dfdcd5;--link:#234fb0"
+_DARK = "color-scheme:dark;--ink:#ececea;--muted:#989ba2;--paper:#181a1e;--line:#2b2e34;--link:#9db8ff"
 _STYLE = (
-    "html{{color-scheme:{scheme};{colours};font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}}"
-    "body{{margin:0;padding:1rem;overflow-wrap:anywhere}}img{{max-width:100%;height:auto}}table{{max-width:100%}}"
-    "pre{{white-space:pre-wrap;font:inherit}}a{{color:{link}}}"
-    "blockquote{{margin:.5rem 0;padding-left:.75rem;border-left:3px solid {line};color:{muted}}}"
-    "details.quote>summary{{cursor:pointer;color:{muted};padding:.25rem 0}}.plain{{white-space:pre-wrap}}"
-    ".signature{{color:{muted}}}"
+    "html{{{colours}}}{system}html{{color:var(--ink);background:var(--paper);"
+    "font:16px/26px system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif}}"
+    "body{{margin:0;padding:{padding};overflow-wrap:anywhere}}img{{max-width:100%;height:auto}}table{{max-width:100%}}"
+    "pre{{white-space:pre-wrap;font:inherit}}a{{color:var(--link)}}"
+    "blockquote{{margin:.5rem 0;padding-left:.75rem;border-left:2px solid var(--line);color:var(--muted)}}"
+    "details.quote>summary{{cursor:pointer;color:var(--muted);padding:.25rem 0}}"
+    ".plain{{white-space:pre-wrap;max-width:64ch}}.signature{{color:var(--muted)}}"
 )
 
 
-def document(content: Sanitized | str, *, dark: bool = False, title: str = "", language: str = "en") -> str:
+def document(content: Sanitized | str, *, dark: bool | None = False, title: str = "", language: str = "en") -> str:
     """The whole page for the sandboxed response. `content` comes from sanitize or plain.to_html, nowhere else.
 
-    HTML mail is designed on white, so `dark` should be used with plain text only.
+    `dark` None follows the reader's system. HTML mail is designed on white and stays so.
     """
+    paper = isinstance(content, Sanitized)
     body = content.html if isinstance(content, Sanitized) else content
     style = _STYLE.format(
-        scheme="dark" if dark else "light",
-        colours=_DARK if dark else _LIGHT,
-        link="#8ab4f8" if dark else "#0b57d0",
-        line="#4a4d52" if dark else "#c8ccd1",
-        muted="#a8abb0" if dark else "#5f6368",
+        colours=_DARK if dark and not paper else _LIGHT,
+        system=f"@media(prefers-color-scheme:dark){{html{{{_DARK}}}}}" if dark is None and not paper else "",
+        padding="1rem" if paper else "0 0 1rem",
     )
     return (
         f'<!doctype html><html lang="{escape(language)}"><head><meta charset="utf-8"><title>{escape(title)}</title>'

@@ -86,7 +86,7 @@ def load_part(message: Message, index: int) -> tuple[Part, bytes]:
     return Part(**reply.head["part"]), reply.body
 
 
-def body(message: Message, *, as_text: bool = False, dark: bool = False) -> Body:
+def body(message: Message, *, as_text: bool = False, dark: bool | None = False) -> Body:
     """The page of the body; a sentence instead when it cannot be read. Raises content.ContentError."""
     raw = content.read(message)
     try:
@@ -102,7 +102,7 @@ def _sentence(message: Message) -> str:
     return document(f"<p>{gettext(note)}</p>")
 
 
-def body_html(message: Message, *, as_text: bool = False, dark: bool = False) -> str:
+def body_html(message: Message, *, as_text: bool = False, dark: bool | None = False) -> str:
     """The document of `body`."""
     return body(message, as_text=as_text, dark=dark).document
 

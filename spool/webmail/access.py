@@ -5,13 +5,19 @@ Roles open nothing here: admins and security read no bodies. Reading is recorded
 reads, before the body leaves (rule 10).
 """
 
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 
 from accounts.models import User
+from audit.record import Target, record
+from audit.tags import Tag
 from spool.enums import DeliveryState, Direction, MailboxKind
 from spool.ids import decode
-from spool.models import Delivery, Mailbox, MailboxMember, Message
+from spool.models import Delivery, Mailbox, MailboxMember, Message, Overlay
 
 
 def mailboxes(user: User) -> QuerySet[Mailbox]:
@@ -45,3 +51,37 @@ def message(user: User, public_id: str) -> Message:
     if found is None:
         raise Http404
     return found
+
+
+def mailbox_of(user: User, message: Message) -> Mailbox | None:
+    """The mailbox through which he sees an arrived message: his own before shared ones."""
+    through = deliveries(user).filter(message=message).select_related("mailbox").order_by("mailbox__kind", "pk").first()
+    return through.mailbox if through else None
+
+
+def mailbox_label(user: User, message: Message) -> str:
+    """The address for events about reading: of the mailbox, or of the one he wrote it from."""
+    box = mailbox_of(user, message)
+    if box is not None:
+        return box.address
+    return message.author_mailbox.address if message.author_mailbox else ""
+
+
+def open_message(user: User, public_id: str, *, tag: Tag, now: datetime, **detail: Any) -> Message:
+    """A message whose content is about to be shown; the event is committed before this returns."""
+    with transaction.atomic():
+        found = message(user, public_id)
+        noted = {"mailbox": mailbox_label(user, found), **detail}
+        if "size" in tag.info.keys:
+            noted.setdefault("size", found.size)
+        record(tag, target=Target("message", found.public_id, found.from_address), detail=noted, at=now)
+        mark_read(user, found, now=now)
+    return found
+
+
+def mark_read(user: User, found: Message, *, now: datetime) -> None:
+    """Opening marks as read, once; the event of that is the opening itself."""
+    row, _made = Overlay.objects.get_or_create(user=user, message=found)
+    if row.read_at is None:
+        row.read_at = now
+        row.save(update_fields=["read_at"])

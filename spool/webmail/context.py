@@ -1,4 +1,4 @@
-"""Context of every page: the status line, read only when a template asks.
+"""Context of every page: the status line and the places in the side nav, read only when a template asks.
 
 A failing database never breaks a page here: the status line then says that the state is not known.
 """
@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from accounts.models import User
+from spool.webmail import places
 from spool.webmail.status import UNKNOWN, StatusLine, facts, words
 
 logger = logging.getLogger(__name__)
@@ -34,10 +35,19 @@ def _guarded(read: Callable[[], Result], fallback: Result) -> Result:
         return fallback
 
 
+def status_line(request: HttpRequest) -> StatusLine:
+    """The status line of this request, read once."""
+    line: StatusLine | None = getattr(request, "_einbox_status", None)
+    if line is None:
+        line = words(_guarded(lambda: facts(person(request), now=timezone.now()), UNKNOWN))
+        request._einbox_status = line  # type: ignore[attr-defined]  # noqa: SLF001 - once per request
+    return line
+
+
 def status(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: `status` (StatusLine)."""
+    """Context processor: `status` (StatusLine) and `places` (side nav)."""
 
-    def line() -> StatusLine:
-        return words(_guarded(lambda: facts(person(request), now=timezone.now()), UNKNOWN))
+    def side() -> places.Places:
+        return _guarded(lambda: places.of(person(request)), places.NOWHERE)
 
-    return {"status": SimpleLazyObject(line)}
+    return {"status": SimpleLazyObject(lambda: status_line(request)), "places": SimpleLazyObject(side)}

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -106,7 +107,7 @@ def words(known: Facts) -> StatusLine:
     """The sentences for these facts."""
     time = f"{timezone.localtime(known.since):%H:%M}" if known.since else ""
     if known.since and timezone.localdate(known.since) != timezone.localdate():
-        time = f"{timezone.localtime(known.since):%d.%m., %H:%M}"
+        time = date_format(timezone.localtime(known.since), "j M, H:i")
     if known.state == RouteState.RECOVERING:
         return _recovering(known)
     if known.state == RouteState.UP and known.outage is None:

@@ -1,0 +1,186 @@
+"""The lines of the emergency inbox: one per (message, mailbox), newest first, by keyset pages.
+
+Reads envelope and list columns and the sealed snippet, never a content column, and asks a fixed number of
+queries whatever the length of the page.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
+
+from accounts.crypto import DecryptionError, decrypt_content, unwrap_content_key
+from accounts.models import User
+from spool.enums import UNFINISHED, DeliveryState, MailboxKind, ParseState
+from spool.ids import decode, encode
+from spool.models import Delivery, Mailbox, Message
+from spool.webmail import access
+from spool.webmail.suspicion import Surroundings, Warning_, judge
+
+PAGE = 40  # lines
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LEAVING = timedelta(seconds=6)  # how long a delivered line is still shown
+
+_UNTOUCHED = Q(mark__archived=False, mark__trashed=False, mark__junk=False)
+FOLDERS: dict[str, Q] = {
+    "inbox": Q(mark__id__isnull=True) | _UNTOUCHED,
+    "starred": Q(mark__starred=True, mark__trashed=False),
+    "archive": Q(mark__archived=True, mark__trashed=False, mark__junk=False),
+    "junk": Q(mark__junk=True, mark__trashed=False),
+    "trash": Q(mark__trashed=True),
+}
+_COLUMNS = (
+    "id", "visible_at", "finished_at", "state", "mailbox_id", "mailbox__name", "mailbox__address", "mailbox__kind",
+    "message_id", "message__subject", "message__from_name", "message__from_address", "message__snippet",
+    "message__content_key", "message__attachment_count", "message__parse_state", "message__reverse_path",
+    "message__author_id",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the list. `warning` is None for mail that looks as it should."""
+
+    name: str  # unique in a list: message and mailbox
+    public_id: str
+    at: datetime
+    sender: str
+    subject: str
+    snippet: str
+    files: int
+    unread: bool
+    starred: bool
+    mailbox: str  # name of a shared mailbox; empty for his own
+    answered_at: datetime | None = None
+    warning: Warning_ | None = None
+    delivered_at: datetime | None = None  # set: the line is leaving
+    unreadable: bool = False
+    position: str = ""  # cursor of the next page, after this line
+
+    @property
+    def leaving(self) -> bool:
+        return self.delivered_at is not None
+
+
+@dataclass(frozen=True)
+class Page:
+    lines: tuple[Line, ...]
+    more: str = ""  # cursor of the next page; empty at the end
+
+
+class CursorError(ValueError):
+    """A cursor that no page of ours gave out."""
+
+
+def _visible(user: User, folder: str, box: Mailbox | None) -> QuerySet[Delivery]:
+    found = access.deliveries(user).annotate(
+        mark=FilteredRelation("message__overlays", condition=Q(message__overlays__user=user))
+    )
+    if box is not None:
+        found = found.filter(mailbox=box)
+    return found.filter(FOLDERS[folder])
+
+
+def _first_of_line(states: Sequence[str]) -> Exists:
+    """Whether a later delivery of the same message to the same mailbox stands for the line."""
+    return Exists(
+        Delivery.objects.filter(
+            message=OuterRef("message"), mailbox=OuterRef("mailbox"), state__in=states, visible_at__isnull=False
+        ).filter(Q(visible_at__gt=OuterRef("visible_at")) | Q(visible_at=OuterRef("visible_at"), pk__gt=OuterRef("pk")))
+    )
+
+
+def page(user: User, *, folder: str = "inbox", box: Mailbox | None = None, after: str = "", size: int = PAGE) -> Page:
+    """One page of lines. Raises CursorError when `after` is not a cursor."""
+    found = _visible(user, folder, box).filter(state__in=UNFINISHED).exclude(_first_of_line(UNFINISHED))
+    if after:
+        at, key = _read_cursor(after)
+        found = found.filter(Q(visible_at__lt=at) | Q(visible_at=at, pk__lt=key))
+    rows = list(_rows(found.order_by("-visible_at", "-id"))[: size + 1])
+    lines = _lines(user, rows[:size])
+    return Page(lines, lines[-1].position if len(rows) > size else "")
+
+
+def leaving(user: User, *, now: datetime, folder: str = "inbox", box: Mailbox | None = None) -> tuple[Line, ...]:
+    """Lines whose last delivery went home within LEAVING: shown once more, with the time."""
+    still_here = Exists(
+        Delivery.objects.filter(
+            message=OuterRef("message"), mailbox=OuterRef("mailbox"), state__in=UNFINISHED, visible_at__isnull=False
+        )
+    )
+    gone = (DeliveryState.DELIVERED,)
+    found = _visible(user, folder, box).filter(state=DeliveryState.DELIVERED, finished_at__gt=now - LEAVING)
+    rows = _rows(found.exclude(still_here).exclude(_first_of_line(gone)).order_by("-visible_at", "-id"))[:PAGE]
+    return tuple(replace(line, unread=False) for line in _lines(user, list(rows)))
+
+
+def merge(staying: Iterable[Line], going: Iterable[Line]) -> tuple[Line, ...]:
+    """Both kinds of lines in the order of the list, so that a leaving line stays in its place."""
+    return tuple(sorted((*staying, *going), key=lambda line: line.at, reverse=True))
+
+
+def _rows(found: QuerySet[Delivery]) -> QuerySet[Delivery, dict[str, Any]]:
+    rows: QuerySet[Delivery, dict[str, Any]] = found.values(
+        *_COLUMNS, read_at=F("mark__read_at"), starred=F("mark__starred")
+    )
+    return rows
+
+
+def _lines(user: User, rows: list[dict[str, Any]]) -> tuple[Line, ...]:
+    around = Surroundings.load(row["message__from_name"] for row in rows)
+    answered = _answered(user, {row["message_id"] for row in rows})
+    return tuple(_line(row, around, answered) for row in rows)
+
+
+def _answered(user: User, keys: set[int]) -> dict[int, datetime]:
+    if not keys:
+        return {}
+    mine = Message.objects.filter(in_reply_to__in=keys, author=user).order_by("accepted_at")
+    return dict(mine.values_list("in_reply_to_id", "accepted_at"))
+
+
+def _line(row: dict[str, Any], around: Surroundings, answered: dict[int, datetime]) -> Line:
+    key, at = row["message_id"], row["visible_at"]
+    address = row["message__from_address"] or row["message__reverse_path"]
+    shared = row["mailbox__kind"] == MailboxKind.SHARED
+    return Line(
+        name=f"{encode(key)}-{row['mailbox_id']}",
+        public_id=encode(key),
+        at=at,
+        sender=row["message__from_name"] or address,
+        subject=row["message__subject"],
+        snippet=open_snippet(key, row["message__content_key"], row["message__snippet"]),
+        files=row["message__attachment_count"],
+        unread=row["read_at"] is None,
+        starred=bool(row["starred"]),
+        mailbox=(row["mailbox__name"] or row["mailbox__address"]) if shared else "",
+        answered_at=answered.get(key),
+        warning=None if row["message__author_id"] else judge(row["message__from_name"], address, around=around),
+        delivered_at=row["finished_at"],
+        unreadable=row["message__parse_state"] == ParseState.FAILED,
+        position=_cursor(at, row["id"]),
+    )
+
+
+def open_snippet(key: int, wrapped: bytes | None, sealed: bytes | None) -> str:
+    """The first words of a message; empty while nobody read it, and when its key is gone."""
+    if wrapped is None or sealed is None:
+        return ""
+    try:
+        return decrypt_content(unwrap_content_key(wrapped, key), sealed, "snippet").decode("utf-8", "replace")
+    except DecryptionError:
+        return ""
+
+
+def _cursor(at: datetime, key: int) -> str:
+    return f"{(at - EPOCH) // timedelta(microseconds=1):x}-{encode(key)}"
+
+
+def _read_cursor(text: str) -> tuple[datetime, int]:
+    moment, _, key = text.partition("-")
+    try:
+        return EPOCH + timedelta(microseconds=int(moment, 16)), decode(key)
+    except (ValueError, OverflowError):
+        raise CursorError(text) from None

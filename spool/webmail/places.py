@@ -1,0 +1,93 @@
+"""The places of the side nav and the tabs: folders, shared mailboxes, counts of unread and waiting mail."""
+
+from dataclasses import dataclass
+
+from django.db.models import Count, Exists, OuterRef
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from spool.enums import UNFINISHED, MailboxKind
+from spool.models import Delivery, Overlay
+from spool.webmail import access
+
+
+@dataclass(frozen=True)
+class Place:
+    """One link; `name` is what a page calls itself in `nav_here`."""
+
+    name: str
+    label: str
+    icon: str
+    url: str
+    unread: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Places:
+    folders: tuple[Place, ...] = ()
+    shared: tuple[Place, ...] = ()
+    unread: int = 0
+    waiting: int = 0
+
+
+NOWHERE = Places()
+
+
+def unread_by_mailbox(user: User) -> dict[int, int]:
+    """Unread lines of the inbox per mailbox, in one query: a line is a (message, mailbox)."""
+    seen = Overlay.objects.filter(user=user, message=OuterRef("message"))
+    rows = (
+        access.deliveries(user)
+        .filter(state__in=UNFINISHED)
+        .exclude(Exists(seen.filter(read_at__isnull=False)))
+        .exclude(Exists(seen.filter(archived=True)))
+        .exclude(Exists(seen.filter(trashed=True)))
+        .exclude(Exists(seen.filter(junk=True)))
+        .order_by()
+        .values_list("mailbox")
+        .annotate(lines=Count("message", distinct=True))
+    )
+    return dict(rows)
+
+
+def waiting(user: User) -> int:
+    """His own messages that have a delivery which has not ended."""
+    open_ends = Delivery.objects.filter(message__author=user, state__in=UNFINISHED)
+    return open_ends.order_by().values("message").distinct().count()
+
+
+def of(user: User | None) -> Places:
+    """The places of one person; none before log-in."""
+    if user is None:
+        return NOWHERE
+    unread = unread_by_mailbox(user)
+    shared = access.mailboxes(user).filter(kind=MailboxKind.SHARED).order_by("name", "address")
+    return Places(
+        folders=folders(),
+        shared=tuple(
+            Place(
+                f"box-{box.pk}",
+                box.name or box.address,
+                "people",
+                reverse("spool:box", args=[box.pk]),
+                unread.get(box.pk, 0),
+            )
+            for box in shared
+        ),
+        unread=sum(unread.values()),
+        waiting=waiting(user),
+    )
+
+
+def folders() -> tuple[Place, ...]:
+    return (
+        Place("starred", _("Starred"), "star", reverse("spool:starred")),
+        Place("archive", _("Archive"), "archive", reverse("spool:archive")),
+        Place("junk", _("Junk"), "junk", reverse("spool:junk")),
+        Place("trash", _("Trash"), "trash", reverse("spool:trash")),
+    )
