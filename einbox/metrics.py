@@ -17,7 +17,7 @@ from audit.models import Event
 from audit.tags import Tag
 from einbox import __version__
 from spool.enums import UNFINISHED, DeliveryState, Direction, ParseState, RouteState
-from spool.models import Delivery, Heartbeat, Message, Outage, Route
+from spool.models import Counter, Delivery, Heartbeat, Message, Outage, Route
 
 HOUR = timedelta(hours=1)
 Rows = dict[tuple[str, ...], float]
@@ -87,5 +87,11 @@ class DatabaseCollector(Collector):
         accepted = CounterMetricFamily("einbox_messages", "Messages accepted or written since the first start")
         accepted.add_metric([], Message.objects.count())
         yield accepted
+        counted = CounterMetricFamily(
+            "einbox_counted", "What the processes counted, refusals by reason", labels=["name"]
+        )
+        for name, value in Counter.objects.order_by("name").values_list("name", "value"):
+            counted.add_metric([name], value)
+        yield counted
         signs = Heartbeat.objects.order_by().values_list("service").annotate(n=Count("name"), oldest=Min("at"))
         yield _gauge("processes", "Processes that gave a sign of life", ["service"], {(s,): n for s, n, _ in signs})

@@ -80,6 +80,7 @@ EMBEDDED = DATABASES["default"]["ENGINE"].endswith("sqlite3") and BROKER_URL == 
 # --- keys: made on first embedded start, demanded in production ---------------------------------------------
 SECRET_KEY = env.text("EINBOX_SECRET_KEY")
 _field_keys = env.text("EINBOX_FIELD_KEYS")
+FIELD_KEYS_GIVEN = bool(_field_keys)  # by the environment, not by the key file
 if EMBEDDED:
     SECRET_KEY = SECRET_KEY or ensure_key_file(HOME / "keys" / "secret_key", secrets.token_urlsafe(64))
     _field_keys = _field_keys or ensure_key_file(HOME / "keys" / "field_keys", new_field_key())

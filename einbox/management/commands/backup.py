@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from einbox.backup.make import make
 from einbox.backup.manifest import BackupError
+from spool.management.operator import operator
 
 
 class Command(BaseCommand):
@@ -22,7 +23,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, directory: Path, **options: Any) -> None:
         directory = directory.absolute()
         try:
-            result = make(directory, now=timezone.now())
+            with operator():
+                result = make(directory, now=timezone.now())
         except BackupError as error:
             raise CommandError(str(error)) from error
         size = sum(octets for _, octets in result.files.values())

@@ -11,6 +11,7 @@ from django.utils import timezone
 from einbox.backup.manifest import BackupError
 from einbox.backup.restore import restore
 from einbox.first_start import only_one, prepare_home
+from spool.management.operator import operator
 
 
 class Command(BaseCommand):
@@ -25,7 +26,7 @@ class Command(BaseCommand):
         directory = directory.absolute()
         prepare_home(settings.HOME)
         try:
-            with only_one(settings.HOME):
+            with only_one(settings.HOME), operator():
                 result = restore(directory, now=timezone.now())
         except BackupError as error:
             raise CommandError(str(error)) from error

@@ -1,0 +1,188 @@
+"""What would fail on the day: each check answers ok, warn or fail with one sentence. Reads, and changes nothing."""
+
+import os
+import shutil
+import smtplib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import DatabaseError
+from django.db.models import Max
+
+from accounts.enums import Role
+from accounts.models import TOTPDevice, User
+from audit.models import ChainHead, Event
+from audit.tags import Tag
+from einbox import recovery_sheet
+from einbox.health import readiness
+from einbox.settings import is_loopback
+from spool.enums import UNFINISHED, RouteState
+from spool.models import Delivery, Route, RouteHost
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+DISK_FLOOR = 512 * 2**20  # octets, beside twice the largest message
+DISK_COMFORT = 5 * 2**30
+CERTIFICATE_WARNS = timedelta(days=21)
+DRILL_EVERY = timedelta(days=90)
+BACKUP_EVERY = timedelta(days=7)
+VERIFY_EVERY = timedelta(days=7)
+QUEUE_OLD = timedelta(hours=4)  # while the route is up
+CLOCK_SLACK = timedelta(minutes=1)
+EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before this was never set
+DIAL_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer of one check."""
+
+    check: str
+    state: str
+    sentence: str
+
+
+Check = Callable[[datetime], Iterator[Finding]]
+
+
+def examine(*, now: datetime) -> list[Finding]:
+    """Every finding, in the order in which one would mend them."""
+    checks: tuple[Check, ...] = (_processes, _keys, _clock, _disk, _certificates, _primaries, _people, _history, _queue)
+    findings: list[Finding] = []
+    for check in checks:
+        try:
+            findings += check(now)
+        except DatabaseError as error:
+            findings.append(Finding(check.__name__.strip("_"), FAIL, f"The database cannot be asked ({error})."))
+    return findings
+
+
+def _processes(now: datetime) -> Iterator[Finding]:
+    words = {"ok": OK, "degraded": WARN, "failed": FAIL}
+    for name, state in readiness(now=now).items():
+        sentence = f"{name} answers." if state == "ok" else f"{name} does not answer; is `manage.py up` running?"
+        yield Finding(f"process {name}", words[state], sentence)
+
+
+def _keys(_now: datetime) -> Iterator[Finding]:
+    confirmed = recovery_sheet.confirmation()
+    if confirmed is None:
+        sentence = (
+            "Nobody has confirmed a copy of the keys in use: print `keys show`, lock it away, then `keys confirm`."
+        )
+        yield Finding("keys copy", FAIL, sentence)
+    else:
+        yield Finding("keys copy", OK, f"{confirmed.by} confirmed a copy on {confirmed.at:%Y-%m-%d}.")
+    folder = Path(settings.HOME) / "keys"
+    loose = [path.name for path in folder.glob("*") if path.stat().st_mode & 0o077] if folder.is_dir() else []
+    if loose:
+        yield Finding("keys files", FAIL, f"Others on this machine can read {', '.join(loose)}; set mode 0600.")
+
+
+def _clock(now: datetime) -> Iterator[Finding]:
+    latest = Event.objects.aggregate(at=Max("at"))["at"]
+    if now < EARLIEST:
+        yield Finding("clock", FAIL, f"The clock says {now:%Y-%m-%d}; set it, codes and retry times depend on it.")
+    elif latest and latest - now > CLOCK_SLACK:
+        yield Finding("clock", FAIL, f"The log holds an event of {latest:%Y-%m-%d %H:%M} UTC: the clock went back.")
+    else:
+        yield Finding("clock", OK, f"The clock says {now:%Y-%m-%d %H:%M} UTC and agrees with the log.")
+
+
+def _disk(_now: datetime) -> Iterator[Finding]:
+    needed = 2 * settings.MESSAGE_SIZE_LIMIT + DISK_FLOOR
+    for name, place in {
+        "state directory": Path(settings.HOME),
+        "content storage": Path(default_storage.path("")),
+    }.items():
+        there = next(path for path in (place, *place.parents) if path.exists())
+        free = shutil.disk_usage(there).free
+        state = FAIL if free < needed else WARN if free < DISK_COMFORT else OK
+        yield Finding(f"disk {name}", state, f"{free / 2**30:.1f} GiB free for the {name}.")
+
+
+def _certificates(now: datetime) -> Iterator[Finding]:
+    for name, path, address in (("web", settings.TLS_CERT, settings.WEB), ("smtp", settings.SMTP_CERT, settings.SMTP)):
+        if path:
+            yield _certificate(name, Path(path), now)
+        elif name == "smtp" and not is_loopback(address):
+            yield Finding("tls smtp", WARN, "Mail comes in without STARTTLS: set EINBOX_SMTP_CERT and EINBOX_SMTP_KEY.")
+
+
+def _certificate(name: str, path: Path, now: datetime) -> Finding:
+    try:
+        ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError) as error:
+        return Finding(f"tls {name}", FAIL, f"The certificate {path} cannot be read ({type(error).__name__}).")
+    state = FAIL if ends <= now else WARN if ends - now < CERTIFICATE_WARNS else OK
+    return Finding(f"tls {name}", state, f"The certificate is valid until {ends:%Y-%m-%d %H:%M} UTC.")
+
+
+def _primaries(_now: datetime) -> Iterator[Finding]:
+    routes = Route.objects.prefetch_related("hosts").filter(domains__is_drill=False).distinct()
+    if not routes:
+        yield Finding("domains", FAIL, "No domain is protected yet: `domain add NAME --primary HOST:PORT`.")
+    for route in routes:
+        for host in route.hosts.all():
+            yield _dial(route, host)
+            if host.host in {"localhost", "127.0.0.1", "::1", os.uname().nodename}:
+                sentence = f"{host} is this very machine: what takes it down takes einbox down."
+                yield Finding(f"shared fate {route}", WARN, sentence)
+
+
+def _dial(route: Route, host: RouteHost) -> Finding:
+    try:
+        with smtplib.SMTP(timeout=DIAL_SECONDS) as client:
+            code, _text = client.connect(host.host, host.port)
+    except (OSError, smtplib.SMTPException) as error:
+        return Finding(f"primary {route}", FAIL, f"{host} does not answer ({type(error).__name__}).")
+    state = OK if code == 220 else FAIL
+    return Finding(f"primary {route}", state, f"{host} greets with {code}.")
+
+
+def _people(_now: datetime) -> Iterator[Finding]:
+    people = User.objects.filter(is_active=True, is_drill=False)
+    ready = set(TOTPDevice.objects.filter(user__in=people, confirmed=True).values_list("user_id", flat=True))
+    total, with_factor = people.count(), len(ready)
+    admins = people.filter(role=Role.ADMIN, pk__in=ready).count()
+    if not admins:
+        yield Finding("admins", FAIL, "No admin can log in: `user add EMAIL --role admin` and use the link it prints.")
+    state = OK if total and with_factor == total else WARN
+    yield Finding("people", state, f"{with_factor} of {total} people have a second factor; the others cannot log in.")
+    if demo := people.filter(is_demo=True).count():
+        yield Finding("demo", WARN, f"{demo} demo accounts: this installation only listens on this machine.")
+
+
+def _history(now: datetime) -> Iterator[Finding]:
+    yield _age("drill", Tag.DRILL_ENDED, DRILL_EVERY, now, "No drill yet: run `make drill` or `manage.py drill`.")
+    yield _age("backup", Tag.BACKUP_MADE, BACKUP_EVERY, now, "No backup yet: `manage.py backup DIR`.")
+    head = ChainHead.objects.filter(pk=1).first()
+    if head is None or head.verified_at is None:
+        yield Finding("audit chain", WARN, "The audit chain was never verified: `manage.py audit verify`.")
+    elif head.broken_seq is not None:
+        yield Finding("audit chain", FAIL, f"The audit chain breaks at event {head.broken_seq}.")
+    else:
+        state = OK if now - head.verified_at <= VERIFY_EVERY else WARN
+        yield Finding("audit chain", state, f"The audit chain was last verified on {head.verified_at:%Y-%m-%d}.")
+
+
+def _age(name: str, tag: Tag, every: timedelta, now: datetime, never: str) -> Finding:
+    latest = Event.objects.filter(tag=tag.value).aggregate(at=Max("at"))["at"]
+    if latest is None:
+        return Finding(name, WARN, never)
+    state = OK if now - latest <= every else WARN
+    return Finding(name, state, f"The last {name} was on {latest:%Y-%m-%d}.")
+
+
+def _queue(now: datetime) -> Iterator[Finding]:
+    waiting = Delivery.objects.filter(state__in=UNFINISHED)
+    oldest = waiting.filter(route__state=RouteState.UP).order_by("created_at").first()
+    if oldest and now - oldest.created_at > QUEUE_OLD:
+        sentence = f"Delivery {oldest} waits since {oldest.created_at:%Y-%m-%d %H:%M} UTC although its server is up."
+        yield Finding("queue", WARN, sentence)
+    else:
+        yield Finding("queue", OK, f"{waiting.count()} deliveries wait, none of them too long.")

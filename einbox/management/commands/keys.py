@@ -1,0 +1,73 @@
+"""`manage.py keys`: the recovery sheet, its confirmation, fresh keys and rotation."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from einbox import recovery_sheet, rotation
+from einbox.first_start import only_one
+from einbox.keys import new_field_key
+from spool.management.operator import operator
+
+
+class Command(BaseCommand):
+    help = "Keys: show (the recovery sheet), confirm (a copy of it), new, rotate, rewrap."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("action", choices=("show", "confirm", "new", "rotate", "rewrap"))
+        parser.add_argument("--fingerprint", help="from the sheet; asked for when absent")
+
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        with operator():
+            getattr(self, action)(options)
+
+    def show(self, _options: dict[str, Any]) -> None:
+        """Record first: a sheet that was printed is always in the log."""
+        recovery_sheet.shown()
+        self.stdout.write(recovery_sheet.sheet(now=timezone.now()), ending="")
+
+    def confirm(self, options: dict[str, Any]) -> None:
+        typed = options["fingerprint"]
+        if typed is None:
+            self.stdout.write("Fingerprint on the printed sheet: ", ending="")
+            self.stdout.flush()
+            typed = sys.stdin.readline()
+        try:
+            recovery_sheet.confirm(typed)
+        except recovery_sheet.FingerprintError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write("Confirmed: a copy of the keys exists outside this installation.")
+
+    def new(self, _options: dict[str, Any]) -> None:
+        self.stdout.write(new_field_key())
+
+    def rotate(self, _options: dict[str, Any]) -> None:
+        """Add a newest key to the key file and rewrap. Needs einbox stopped: its processes know only the old keys."""
+        path = self._key_file()
+        with only_one(settings.HOME):
+            self.stdout.write(f"The newest key is now {rotation.add_key(path)}.")
+        self.stdout.flush()
+        # A new process, for this one read the old keys when it started.
+        os.execv(sys.executable, [sys.executable, sys.argv[0], "keys", "rewrap"])  # noqa: S606 - our own command
+
+    def _key_file(self) -> Path:
+        path = Path(settings.HOME) / "keys" / "field_keys"
+        if not settings.EMBEDDED or settings.FIELD_KEYS_GIVEN or not path.exists():
+            raise CommandError(
+                "Here the keys come from EINBOX_FIELD_KEYS. Put the output of `keys new` in front of the old ones for "
+                "every process, restart them all, then run `keys rewrap`."
+            )
+        return path
+
+    def rewrap(self, _options: dict[str, Any]) -> None:
+        count = rotation.rewrap()
+        self.stdout.write(
+            f"{count} secrets are now sealed under the newest key. Keep the old keys while backups need them. "
+            "Print a new recovery sheet (keys show) and confirm it (keys confirm)."
+        )
