@@ -71,9 +71,7 @@ def _processes(now: datetime) -> Iterator[Finding]:
 def _keys(_now: datetime) -> Iterator[Finding]:
     confirmed = recovery_sheet.confirmation()
     if confirmed is None:
-        sentence = (
-            "Nobody has confirmed a copy of the keys in use: print `keys show`, lock it away, then `keys confirm`."
-        )
+        sentence = "Nobody has confirmed a copy of the keys: print `keys show`, lock it away, then `keys confirm`."
         yield Finding("keys copy", FAIL, sentence)
     else:
         yield Finding("keys copy", OK, f"{confirmed.by} confirmed a copy on {confirmed.at:%Y-%m-%d}.")

@@ -6,6 +6,7 @@ while every process knows the new key, or none runs.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -56,7 +57,7 @@ def _rewrap_field(model: type[Model], field: str, context: str, newest: str) -> 
     changed = 0
     for batch in _batches(model, field):
         with transaction.atomic():
-            rows = QuerySet(model).select_for_update().filter(pk__in=batch)
+            rows: QuerySet[Any] = QuerySet(model).select_for_update().filter(pk__in=batch)
             for row in rows.only("pk", field):
                 sealed = getattr(row, field)
                 if sealed is None or key_id_of(bytes(sealed)) == newest:
@@ -70,7 +71,7 @@ def _rewrap_field(model: type[Model], field: str, context: str, newest: str) -> 
 def _batches(model: type[Model], field: str) -> Iterator[list[int]]:
     last = -1
     while True:
-        found = QuerySet(model).filter(pk__gt=last, **{f"{field}__isnull": False}).order_by("pk")
+        found: QuerySet[Any] = QuerySet(model).filter(pk__gt=last, **{f"{field}__isnull": False}).order_by("pk")
         batch = list(found.values_list("pk", flat=True)[:BATCH])
         if not batch:
             return

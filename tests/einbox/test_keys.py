@@ -113,7 +113,8 @@ def test_rotating_an_embedded_installation_keeps_everything_readable(tmp_path: P
     after = (box.home / "keys" / "field_keys").read_text().split()
     assert after[1:] == before
     assert "secrets are now sealed under the newest key" in done.stdout
-    seeds = "from accounts.models import TOTPDevice as T; from accounts.crypto import key_id_of as k; " + (
+    seeds = (
+        "from accounts.models import TOTPDevice as T; from accounts.crypto import key_id_of as k; "
         "print({k(d.sealed_seed) for d in T.objects.all()}, all(d.seed for d in T.objects.all()))"
     )
     shown = box.manage("shell", "--no-imports", "-c", seeds).stdout
