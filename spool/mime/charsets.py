@@ -76,7 +76,7 @@ def decode(raw: bytes, declared: str = "") -> Decoded:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         return Decoded(raw.decode("cp1252", "replace"), notes.CHARSET_UNFIT)
-    certain = not declared or text.isascii() or codec_for(declared) == "ascii"
+    certain = not declared or codec_for(declared) == "ascii"
     return Decoded(text, "" if certain else notes.CHARSET_UTF8)
 
 

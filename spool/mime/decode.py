@@ -73,7 +73,7 @@ def _unflow(text: str, delete_space: bool) -> str:
 
 def text_of(raw: bytes, node: Node) -> tuple[str, list[str]]:
     """(text with LF line ends, notes) of a text part, read up to MAX_TEXT octets."""
-    found = content(raw, node, MAX_TEXT)
+    found = content(raw, node, MAX_TEXT + 8)
     remarks = [found.note] if found.note else []
     data = found.data[:MAX_TEXT]
     if len(found.data) > MAX_TEXT or (node.end - node.start) > MAX_TEXT * 3:

@@ -42,10 +42,13 @@ def block_end(raw: bytes, start: int = 0, end: int | None = None) -> tuple[int, 
 
 
 def fields(block: bytes) -> list[tuple[str, bytes]]:
-    """(lower-case name, raw value without its last line end) of at most MAX_FIELDS fields, in order."""
+    """(lower-case name, unfolded raw value) of at most MAX_FIELDS fields, in order."""
     found = []
     for match in _FIELD.finditer(block, 0, MAX_BLOCK):
-        found.append((match[1].decode("ascii").lower(), match[2].strip(b" \t\r\n")))
+        value = match[2].strip(b" \t\r\n")
+        if b"\n" in value:  # unfold, RFC 5322 section 2.2.3
+            value = value.replace(b"\r\n", b"").replace(b"\n", b"")
+        found.append((match[1].decode("ascii").lower(), value))
         if len(found) >= MAX_FIELDS:
             break
     return found

@@ -16,7 +16,7 @@ from html import escape
 
 import nh3
 
-from spool.mime import filetypes, notes, styles, textual
+from spool.mime import filetypes, nesting, notes, styles, textual
 
 MAX_DATA_URI = 4 * 1024 * 1024  # characters of one inline image
 MAX_PASSES = 4
@@ -134,8 +134,10 @@ _CLEANER = nh3.Cleaner(
 def sanitize(html: str, inline_images: Mapping[str, str] | None = None) -> Sanitized:
     """`inline_images` maps a Content-ID to its data: URI. sanitize(sanitize(x).html) changes nothing.
 
-    HTML whose tree changes with every reading (mutation) is shown as text instead.
+    HTML whose tree changes with every reading (mutation), or nests too deeply, is shown as text instead.
     """
+    if nesting.too_deep(html):
+        return _as_text(html)
     _state.images, _state.blocked = inline_images or {}, 0
     try:
         before = _CLEANER.clean(html)
@@ -147,7 +149,11 @@ def sanitize(html: str, inline_images: Mapping[str, str] | None = None) -> Sanit
             before = after
     finally:
         _state.images = {}
-    return Sanitized(f"<pre>{escape(textual.html_to_text(html), quote=False)}</pre>", blocked)
+    return _as_text(html)
+
+
+def _as_text(html: str) -> Sanitized:
+    return Sanitized(f"<pre>{escape(textual.html_to_text(html), quote=False)}</pre>", 0)
 
 
 # The tokens of the design system (einbox/static/einbox/app.css): this page has no other style sheet.

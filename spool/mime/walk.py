@@ -11,7 +11,7 @@ from spool.mime import charsets, headers, notes, params
 
 MAX_DEPTH = 100  # multiparts inside each other; what is deeper stays one opaque part
 MAX_PARTS = 1_000
-MAX_CANDIDATES = 2_000_000  # lines starting with two hyphens that are looked at
+MAX_CANDIDATES = 1_000_000  # lines starting with two hyphens that are looked at
 MAX_BOUNDARY = 200
 
 _CANDIDATE = re.compile(rb"\n--[^\n]*")
@@ -103,8 +103,7 @@ class _Walk:
     def begin(self, start: int) -> int:
         """Read the header of an entity that starts here; the offset where its body starts."""
         head_end, body = self.header_end(start)
-        block = self.raw[start : min(head_end, start + headers.MAX_BLOCK)]
-        found = headers.fields(block)
+        found = self.read_fields(start, head_end)
         if head_end - start > headers.MAX_BLOCK or len(found) >= headers.MAX_FIELDS:
             self.note(notes.HEADERS_CUT)
         if not self.tree.nodes:
@@ -112,12 +111,25 @@ class _Walk:
         head = {name: value for name, value in reversed(found) if name in _KEPT}
         node = Node(len(self.open), head, body, index=len(self.tree.nodes))
         self.classify(node)
+        if (early := self.own_boundary(node, start, head_end)) >= 0:
+            node.start = body = early
         if self.open:
             self.open[-1][1].children.append(node)
         self.tree.nodes.append(node)
         self.current = node
         self.enter(node)
         return body
+
+    def read_fields(self, start: int, end: int) -> list[tuple[str, bytes]]:
+        return headers.fields(self.raw[start : min(end, start + headers.MAX_BLOCK)])
+
+    def own_boundary(self, node: Node, start: int, head_end: int) -> int:
+        """Where the first boundary line of a multipart stands inside its header (no empty line before it), or -1."""
+        boundary = node.params.get("boundary", "").rstrip().encode("utf-8", "replace")
+        if not boundary or not node.kind.startswith("multipart/"):
+            return -1
+        found = self.raw.find(b"\n--" + boundary, start, min(head_end, start + headers.MAX_BLOCK))
+        return found + 1 if found >= 0 else -1
 
     def classify(self, node: Node) -> None:
         kind, found = params.parse(charsets.header_text(node.head.get("content-type", b"")))
@@ -172,7 +184,11 @@ class _Walk:
             if len(self.tree.nodes) >= MAX_PARTS:
                 self.note(notes.PARTS_CUT)
                 break
-            position = self.begin(min(position + 1, len(self.raw)))
+            if position + 1 >= len(self.raw):  # a boundary as the very last line begins nothing
+                break
+            position = self.begin(position + 1)
+        if self.candidates > MAX_CANDIDATES:
+            self.note(notes.PARTS_CUT)
         if self.open and notes.PARTS_CUT not in self.tree.notes:
             self.note(notes.UNFINISHED)
         self.close(0, len(self.raw))

@@ -89,12 +89,14 @@ def load_part(message: Message, index: int) -> tuple[Part, bytes]:
 def body(message: Message, *, as_text: bool = False, dark: bool | None = False) -> Body:
     """The page of the body; a sentence instead when it cannot be read. Raises content.ContentError."""
     raw = content.read(message)
-    try:
-        reply = pool().run("page", raw, as_text=as_text, dark=dark, quote_label=gettext(QUOTED))
-    except ReadingError as error:
-        log.warning("the body of %s could not be shown: %s", message.public_id, error)
-        return Body(_sentence(message))
-    return Body(reply.body.decode(), int(reply.head["blocked_images"]), bool(reply.head["is_html"]))
+    for text_only in sorted({as_text, True}):  # HTML that cannot be cleaned in time may have a text beside it
+        try:
+            reply = pool().run("page", raw, as_text=text_only, dark=dark, quote_label=gettext(QUOTED))
+        except ReadingError as error:
+            log.warning("the body of %s could not be shown: %s", message.public_id, error)
+        else:
+            return Body(reply.body.decode(), int(reply.head["blocked_images"]), bool(reply.head["is_html"]))
+    return Body(_sentence(message))
 
 
 def _sentence(message: Message) -> str:
