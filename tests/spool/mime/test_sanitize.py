@@ -128,10 +128,10 @@ def test_styles(style: str, clean: str) -> None:
 
 PIECES = [
     "<p>", "</p>", "<a href=", "'javascript:x'", "https://x.test", ">", "<", "<svg>", "<math>", "<style>", "</style>",
-    "<table>", "<td>", "<b>", "</b>", "<a>", "</a>", "<!--", "-->", "<title>", "<noscript>", "<template>", "]]>", "&lt;",
-    "&#x3c;", "\0", "<img src=x onerror=y>", "<p style='", "color:red", ";background:url(x)", "'", "<form>", "<plaintext>",
+    "<table>", "<td>", "<b>", "</b>", "<a>", "</a>", "<!--", "-->", "<title>", "<noscript>", "<template>", "]]>",
+    "&lt;", "&#x3c;", "\0", "<img src=x onerror=y>", "<p style='", "color:red", ";background:url(x)", "'", "<form>",
     "<font color=red>", "x", "é", "</svg>", "<mtext>", "<mglyph>", "<select>", "<option>", "<h1>", "<dd>", "<button>",
-    "<nobr>", "<textarea>",
+    "<nobr>", "<textarea>", "<plaintext>",
 ]  # fmt: skip
 
 
