@@ -14,25 +14,23 @@ from accounts.network import client_of
 from accounts.views.pages import render_gate
 
 
-def page(request: HttpRequest, template: str, context: dict[str, object], status: int = 200) -> HttpResponse:
-    """An enrolment page tells no other site where it came from."""
-    response = render_gate(request, template, context, status)
+def refused(request: HttpRequest) -> HttpResponse:
+    return render_gate(request, "accounts/invite_refused.html", status=410)
+
+
+def without_referrer(response: HttpResponse) -> HttpResponse:
+    """For answers to the URL that holds the token. The steps keep same-origin: under no-referrer browsers post
+    `Origin: null`, which the CSRF check must refuse, and their URL holds nothing."""
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
-
-
-def refused(request: HttpRequest) -> HttpResponse:
-    return page(request, "accounts/invite_refused.html", {}, status=410)
 
 
 @require_safe
 def invite(request: HttpRequest, token: str) -> HttpResponse:
     """The link from the letter: the token leaves the address bar at once."""
     if not enrolment.begin(request, token, client=client_of(request), now=timezone.now()):
-        return refused(request)
-    response = redirect("accounts:enrol")
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
+        return without_referrer(refused(request))
+    return without_referrer(redirect("accounts:enrol"))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -51,7 +49,7 @@ def password(request: HttpRequest, state: Enrolment) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         enrolment.choose_password(request, form.cleaned_data["password"])
         return redirect("accounts:enrol")
-    return page(request, "accounts/enrol_password.html", {"form": form, "person": state.user})
+    return render_gate(request, "accounts/enrol_password.html", {"form": form, "person": state.user})
 
 
 def app(request: HttpRequest, state: Enrolment) -> HttpResponse:
@@ -62,14 +60,14 @@ def app(request: HttpRequest, state: Enrolment) -> HttpResponse:
         code = form.cleaned_data["code"] if form.is_valid() else ""
         done = enrolment.confirm(request, state, code, client=client_of(request), now=now)
         if done is not None:
-            response = page(request, "accounts/enrol_codes.html", {"codes": done.codes, "person": done.user})
+            response = render_gate(request, "accounts/enrol_codes.html", {"codes": done.codes, "person": done.user})
             browser.remember(request, response, done.user)
             return response
         if enrolment.current(request, now=now) is None:
             return refused(request)
         error = _("That code is not right. Wait for the next one and try again.")
     context = {"form": form, "error": error, "person": state.user, **setup(state)}
-    return page(request, "accounts/enrol_app.html", context)
+    return render_gate(request, "accounts/enrol_app.html", context)
 
 
 def setup(state: Enrolment) -> dict[str, object]:
