@@ -9,6 +9,7 @@ from hashlib import sha256
 from django.conf import settings
 from django.contrib.auth import login
 from django.db import transaction
+from django.db.models import Q
 from django.http import HttpRequest
 from django_otp import login as otp_login
 from django_otp.models import Device
@@ -93,3 +94,10 @@ def end(user: User, *, cause: str, now: datetime, only: UserSession | None = Non
     if count:
         record(Tag.LOGOUT, target=target_of(user), detail={"cause": cause}, at=now)
     return count
+
+
+def close_overdue(*, now: datetime, limit: int = 500) -> int:
+    """End sessions that are over though nobody came back to notice; returns how many."""
+    idle = now - timedelta(seconds=settings.SESSION_IDLE)
+    over = UserSession.objects.filter(ended_at__isnull=True).filter(Q(expires_at__lte=now) | Q(seen_at__lte=idle))
+    return sum(end(row.user, cause=_over(row, now), now=now, only=row) for row in over.select_related("user")[:limit])

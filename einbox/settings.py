@@ -199,7 +199,10 @@ AUTH_PASSWORD_VALIDATORS = [
         "OPTIONS": {"min_length": 15},  # NIST SP 800-63B-4 section 3.1.1.2
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("email", "name")},
+    },
 ]
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "/"
