@@ -1,10 +1,11 @@
 """Every URL of the URLconf, visited without log-in, with a password only, and in each role."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.enums import Role
 from accounts.middleware import OPEN_ROUTES
@@ -24,12 +25,14 @@ def routes(resolver: URLResolver | None = None, space: str = "") -> Iterator[tup
 
 
 def path_of(name: str, pattern: URLPattern) -> str:
-    arguments: dict[str, object] = {}
-    for argument, converter in pattern.pattern.converters.items():
-        number = type(converter).__name__ == "IntConverter"
-        standard = url_table.ANY_NUMBER if number else url_table.ANY_ID
-        arguments[argument] = url_table.ARGUMENTS.get(argument, standard)
-    return reverse(name, kwargs=arguments)
+    """The path with arguments that fit: from the table by name, or of nothing that exists."""
+    wanted = list(pattern.pattern.converters) or list(pattern.pattern.regex.groupindex)
+    for standard in (url_table.ANY_ID, url_table.ANY_NUMBER):
+        arguments = {argument: url_table.ARGUMENTS.get(argument, standard) for argument in wanted}
+        with suppress(NoReverseMatch):
+            return reverse(name, kwargs=arguments)
+    message = f"no arguments for {name}: add them to tests/accounts/url_table.py"
+    raise AssertionError(message)
 
 
 ROUTES = {name: path_of(name, pattern) for name, pattern in routes()}

@@ -11,7 +11,7 @@ SECURITY, ADMIN = frozenset({Role.SECURITY}), frozenset({Role.ADMIN})
 NOBODY: frozenset[Role] = frozenset()
 
 # Values for URL arguments: well-formed, but of nothing that exists.
-ARGUMENTS = {"token": "x" * 43}
+ARGUMENTS: dict[str, object] = {"token": "x" * 43}
 ANY_NUMBER = 4_000_000_000
 ANY_ID = "0123456789ABC"
 
@@ -28,4 +28,12 @@ OPEN = {
     "accounts:logged-out": 200,
 }
 
-OPENS: dict[str, frozenset[Role]] = {}
+OPENS: dict[str, frozenset[Role]] = {
+    "audit:dashboard": SECURITY,
+    "spool:inbox": EVERYBODY,
+    "spool:starred": EVERYBODY,
+    "spool:archive": EVERYBODY,
+    "spool:junk": EVERYBODY,
+    "spool:trash": EVERYBODY,
+    "spool:live": EVERYBODY,
+}
