@@ -102,6 +102,9 @@ class Tag(Enum):
     )
     OUTAGE_OPENED = "spool.outage.opened", _tag("opened an outage", "kind", "reason", severity=WARNING)
     OUTAGE_CLOSED = "spool.outage.closed", _tag("closed an outage", "reason", "report", severity=NOTICE)
+    OUTAGE_ENDED = "spool.outage.ended", _tag("ended an outage by hand", "reason", severity=WARNING)
+    OUTAGE_PLANNED = "spool.outage.planned", _tag("planned an outage", "starts_at", "until", "reason", severity=NOTICE)
+    OUTAGE_CANCELLED = "spool.outage.cancelled", _tag("called a planned outage off", "reason", severity=NOTICE)
     OUTAGE_ANNOUNCED = "spool.outage.announced", _tag("announced to the people", "text", severity=NOTICE)
     # configuration
     DOMAIN_ADDED = "spool.domain.added", _tag("added a domain", "primary", "policy", severity=NOTICE)

@@ -5,7 +5,7 @@ from spool.models.domain import Domain, Route, RouteHost
 from spool.models.draft import Draft, DraftAttachment
 from spool.models.mailbox import Mailbox, MailboxAlias, MailboxMember
 from spool.models.message import ContentChunk, Message, MessageText
-from spool.models.outage import Outage, Probe, RouteChange
+from spool.models.outage import Outage, PlannedOutage, Probe, RouteChange
 from spool.models.overlay import Overlay
 from spool.models.service import Counter, Heartbeat, Lease
 
@@ -27,6 +27,7 @@ __all__ = [
     "MessageText",
     "Outage",
     "Overlay",
+    "PlannedOutage",
     "Probe",
     "Route",
     "RouteChange",

@@ -23,6 +23,7 @@ class Route(models.Model):
     confirmed_at = models.DateTimeField(null=True)
     good_probes = models.PositiveIntegerField(default=0)
     bad_probes = models.PositiveIntegerField(default=0)
+    last_probe_at = models.DateTimeField(null=True)  # begun
     next_probe_at = models.DateTimeField(null=True)
     # Set by smtpd when a sender arrives, so that watch probes at once.
     probe_wanted_at = models.DateTimeField(null=True)

@@ -33,6 +33,23 @@ class Outage(models.Model):
         ]
 
 
+class PlannedOutage(models.Model):
+    """An outage that a person announced for later; it becomes an Outage row when its time comes."""
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="planned")
+    starts_at = models.DateTimeField()
+    until = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=255)
+    planned_by = models.CharField(max_length=255)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(until__isnull=True) | Q(until__gt=models.F("starts_at")), name="planned_outage_ends_later"
+            ),
+        ]
+
+
 class RouteChange(models.Model):
     """One change of a route's state, with the sentence that explains it."""
 

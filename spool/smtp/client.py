@@ -141,6 +141,10 @@ class Connection:
                 self.session.say("QUIT", self._timers.quit)
         self._abandon()
 
+    def abort(self) -> None:
+        """From another thread: end the transaction under way now; its results say how far it came."""
+        self._wire.abort()
+
     def _abandon(self) -> None:
         self.usable = False
         self._wire.close()

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import time
+from contextlib import suppress
 
 from spool.smtp.replies import Reply, ReplySyntaxError, harmless, parse_line
 
@@ -86,6 +87,11 @@ class Wire:
             if not octets:
                 raise WireError("connection closed")
             self._buffer += octets
+
+    def abort(self) -> None:
+        """From another thread: make whatever waits on this connection fail now."""
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
         try:

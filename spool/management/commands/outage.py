@@ -1,0 +1,143 @@
+"""`manage.py outage list|open|close|schedule|announce`: outages by people's word."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from audit.context import current
+from spool.enums import OutageKind
+from spool.management.operator import operator
+from spool.models import Outage, PlannedOutage, Route
+from spool.queue import outage, queries
+from spool.queue.outage import OutageError
+
+
+def moment(text: str) -> datetime:
+    """An ISO 8601 time; without a zone it is in EINBOX_TIME_ZONE. Raises ValueError."""
+    parsed = parse_datetime(text)
+    if parsed is None:
+        raise ValueError(text)
+    return parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)
+
+
+def route_named(name: str) -> Route:
+    """By the name of a protected domain or of a route. Raises CommandError."""
+    route = Route.objects.filter(domains__name=name.lower()).first() or Route.objects.filter(name=name).first()
+    if route is None:
+        message = f"{name} is not a protected domain."
+        raise CommandError(message)
+    return route
+
+
+class Command(BaseCommand):
+    help = "Outages: list, open, close, schedule, announce."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        acts = parser.add_subparsers(dest="act", required=True)
+        one = acts.add_parser("list")
+        one.add_argument("--all", action="store_true", help="closed ones too")
+        for act in ("open", "close", "schedule", "announce"):
+            one = acts.add_parser(act)
+            one.add_argument("domain")
+            if act == "announce":
+                one.add_argument("text")
+            else:
+                one.add_argument("--reason", required=True)
+            if act == "schedule":
+                one.add_argument("--from", dest="starts_at", type=moment, required=True, metavar="TIME")
+            if act in ("open", "schedule"):
+                one.add_argument("--until", type=moment, metavar="TIME")
+        for one in acts.choices.values():
+            one.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with operator():
+                rows = getattr(self, f"_{options['act']}")(options, timezone.now())
+        except OutageError as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps(rows, default=str))
+            return
+        for row in rows:
+            self.stdout.write("  ".join(f"{key}={value}" for key, value in row.items() if value not in ("", None)))
+
+    def _list(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+        outages = Outage.objects.select_related("route").order_by("-opened_at")
+        if not options["all"]:
+            outages = outages.filter(closed_at__isnull=True)
+        plans = PlannedOutage.objects.select_related("route").order_by("starts_at")
+        return [self._plan(plan) for plan in plans] + [self._row(each) for each in outages]
+
+    def _open(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+        opened = outage.open_outage(
+            route_named(options["domain"]),
+            kind=OutageKind.DECLARED,
+            reason=options["reason"],
+            now=now,
+            until=options["until"],
+        )
+        return [self._row(opened)]
+
+    def _close(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+        """The open outage; without one, the next planned one is called off."""
+        route = route_named(options["domain"])
+        running = queries.open_outage_of(route)
+        if running is not None:
+            return [self._row(outage.close_outage(running, reason=options["reason"], now=now))]
+        plan = PlannedOutage.objects.filter(route=route).order_by("starts_at").first()
+        if plan is None:
+            message = f"{route.name} has no open outage."
+            raise CommandError(message)
+        row = self._plan(plan)
+        outage.cancel_plan(plan, reason=options["reason"], now=now)
+        return [row | {"state": "cancelled"}]
+
+    def _schedule(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+        plan = outage.schedule_outage(
+            route_named(options["domain"]),
+            starts_at=options["starts_at"],
+            until=options["until"],
+            reason=options["reason"],
+            now=now,
+        )
+        return [self._plan(plan)]
+
+    def _announce(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+        running = queries.open_outage_of(route_named(options["domain"]))
+        if running is None:
+            message = f"{options['domain']} has no open outage."
+            raise CommandError(message)
+        outage.announce(running, options["text"], by=current().actor.label, now=now)
+        return [self._row(running)]
+
+    @staticmethod
+    def _plan(plan: PlannedOutage) -> dict[str, Any]:
+        return {
+            "route": plan.route.name,
+            "kind": "planned",
+            "state": "to come",
+            "starts_at": plan.starts_at,
+            "until": plan.until,
+            "reason": plan.reason,
+        }
+
+    @staticmethod
+    def _row(row: Outage) -> dict[str, Any]:
+        account = row.report or queries.account(outage=row).to_json()
+        return {
+            "route": row.route.name,
+            "kind": row.kind,
+            "state": "closed" if row.closed_at else Route.objects.values_list("state", flat=True).get(pk=row.route_id),
+            "opened_at": row.opened_at,
+            "down_at": row.down_at,
+            "recovering_at": row.recovering_at,
+            "closed_at": row.closed_at,
+            "until": row.until,
+            "reason": row.reason,
+            **{name: account[name] for name in ("accepted", "delivered", "held")},
+        }
