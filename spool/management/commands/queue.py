@@ -1,0 +1,107 @@
+"""`manage.py queue list|show|hold|release|retry|redeliver`: the spool, as envelopes; never content."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from audit.record import record
+from audit.tags import Tag
+from spool.enums import UNFINISHED, DeliveryState
+from spool.management.commands.outage import moment
+from spool.management.operator import operator
+from spool.models import Delivery
+from spool.queue import acts
+from spool.queue.acts import ActError
+
+ACTS = {"hold": acts.hold, "release": acts.release, "retry": acts.retry, "redeliver": acts.redeliver}
+
+
+class Command(BaseCommand):
+    help = "The spool: list, show, hold, release, retry, redeliver."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        kinds = parser.add_subparsers(dest="act", required=True)
+        one = kinds.add_parser("list")
+        one.add_argument("--domain")
+        one.add_argument("--state", choices=DeliveryState.values, help="default: all that is not finished")
+        one.add_argument("--limit", type=int, default=100)
+        kinds.add_parser("show").add_argument("id", nargs="+")
+        for act in ACTS:
+            one = kinds.add_parser(act)
+            one.add_argument("id", nargs="*" if act == "redeliver" else "+")
+            one.add_argument("--reason", required=True)
+            if act == "redeliver":
+                one.add_argument("--domain", help="with --since: all that its primary took since then")
+                one.add_argument("--since", type=moment, metavar="TIME")
+        for one in kinds.choices.values():
+            one.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with operator():
+                rows = self._act(options, timezone.now())
+        except ActError as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps(rows, default=str))
+            return
+        for row in rows:
+            tries = row.pop("tries", [])
+            self.stdout.write("  ".join(f"{key}={value}" for key, value in row.items() if value not in ("", None)))
+            for each in tries:
+                self.stdout.write("    " + "  ".join(f"{key}={value}" for key, value in each.items() if value))
+
+    def _act(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+        act = options["act"]
+        if act == "list":
+            return self._list(options, now)
+        deliveries = [delivery for public_id in options["id"] for delivery in acts.find(public_id)]
+        if act == "show":
+            return [self._row(delivery) | {"tries": self._tries(delivery)} for delivery in deliveries]
+        if options.get("since"):
+            if not options["domain"]:
+                raise CommandError("--since needs --domain.")
+            deliveries += acts.delivered_since(options["since"], domain=options["domain"])
+        if not deliveries:
+            raise CommandError("Nothing to act on: name an id.")
+        for delivery in deliveries:
+            ACTS[act](delivery, reason=options["reason"], now=now)
+        return [self._row(Delivery.objects.select_related("message").get(pk=each.pk)) for each in deliveries]
+
+    def _list(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+        rows = Delivery.objects.select_related("message").defer("message__content").order_by("pk")
+        rows = rows.filter(state=options["state"]) if options["state"] else rows.filter(state__in=UNFINISHED)
+        if options["domain"]:
+            rows = rows.filter(route__domains__name=options["domain"])
+        shown = [self._row(delivery) for delivery in rows[: options["limit"]]]
+        record(Tag.QUEUE_VIEWED, detail={"count": len(shown)}, at=now)
+        return shown
+
+    @staticmethod
+    def _row(delivery: Delivery) -> dict[str, Any]:
+        message = delivery.message
+        return {
+            "id": delivery.public_id,
+            "message": message.public_id,
+            "from": message.reverse_path or "<>",
+            "to": delivery.forward_path,
+            "subject": message.subject,
+            "size": message.size,
+            "state": delivery.state,
+            "held": delivery.held,
+            "accepted_at": delivery.created_at,
+            "next_attempt_at": delivery.next_attempt_at if delivery.state == DeliveryState.QUEUED else None,
+            "finished_at": delivery.finished_at,
+            "attempts": delivery.attempts,
+            "code": delivery.last_code,
+            "reply": delivery.last_reply,
+            "reason": delivery.reason,
+        }
+
+    @staticmethod
+    def _tries(delivery: Delivery) -> list[dict[str, Any]]:
+        fields = ("number", "started_at", "finished_at", "host", "phase", "outcome", "code", "enhanced", "text")
+        return list(delivery.tries.values(*fields))
