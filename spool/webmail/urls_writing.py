@@ -1,5 +1,16 @@
-"""URLs of writing: compose, reply, forward, drafts, outbox, marks."""
+"""URLs of writing: compose, reply, forward, drafts, outbox."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from spool.webmail import outbox, writing
+
+urlpatterns: list[URLPattern] = [
+    path("write/", writing.compose, name="compose"),
+    path("write/<str:public_id>/", writing.draft, name="draft"),
+    path("write/<str:public_id>/save", writing.save, name="draft-save"),
+    path("m/<str:public_id>/reply", writing.answer_to, {"kind": "reply"}, name="reply"),
+    path("m/<str:public_id>/reply-all", writing.answer_to, {"kind": "reply-all"}, name="reply-all"),
+    path("m/<str:public_id>/forward", writing.answer_to, {"kind": "forward"}, name="forward"),
+    path("outbox/", outbox.outbox, name="outbox"),
+    path("outbox/<str:public_id>/", outbox.sent, name="sent"),
+]

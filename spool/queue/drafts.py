@@ -1,0 +1,261 @@
+"""What a person is writing: kept sealed, one person's only, saved without silently overwriting another tab.
+
+Decides nothing about recipients (spool.queue.recipients) or sending (spool.queue.submit). Draft and message share
+one id: a draft that became a message is found by it, so it is sent once.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet, Sum
+from django.utils.translation import gettext as _
+
+from accounts.crypto import seal, unseal
+from accounts.models.user import User
+from audit.record import Target, record
+from audit.tags import Tag
+from spool.ids import decode
+from spool.mime.filetypes import safe_name
+from spool.models import Draft, DraftAttachment, Mailbox, Message
+
+MAX_FILES = 20
+MAX_OCTETS = 25_000_000  # of all files together
+MAX_BODY = 500_000  # characters
+MAX_LINE = 20_000  # characters of one address or subject line
+PRISTINE_AGE = timedelta(days=1)  # an opened page nobody wrote on is forgotten after this
+EVENT_PAUSE = timedelta(minutes=10)  # autosaves within it are one event
+
+
+class DraftError(Exception):
+    """The draft cannot be saved as asked; the text is a sentence for the person."""
+
+
+class DraftMissingError(Exception):
+    """No such draft of this person: never made, discarded or sent."""
+
+
+class DraftConflictError(Exception):
+    """Another tab saved other words meanwhile. Nothing was overwritten: `theirs` is what is stored."""
+
+    def __init__(self, theirs: "Opened") -> None:
+        super().__init__("the draft was changed elsewhere")
+        self.theirs = theirs
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What is on the page, as typed. `quote` is the original under a reply; sent if `with_quote`."""
+
+    to: str = ""
+    cc: str = ""
+    bcc: str = ""
+    subject: str = ""
+    body: str = ""
+    quote: str = ""
+    with_quote: bool = True
+    kind: str = "new"  # new, reply, reply-all, forward
+
+    def cleaned(self) -> "Fields":
+        """Without what no database or text line stores; line ends as LF. Raises DraftError if too long."""
+        values = {name: str(getattr(self, name)).translate(_UNSTORABLE) for name in _TEXTS}
+        if len(values["body"]) + len(values["quote"]) > MAX_BODY:
+            raise DraftError(_("The text is too long: %(most)d characters at most.") % {"most": MAX_BODY})
+        if any(len(values[name]) > MAX_LINE for name in ("to", "cc", "bcc", "subject")):
+            raise DraftError(_("One of the lines is too long."))
+        values["body"] = values["body"].replace("\r\n", "\n").replace("\r", "\n")
+        return replace(self, **values)  # type: ignore[arg-type]
+
+    def text(self) -> str:
+        """The words that are sent."""
+        return f"{self.body}\n\n{self.quote}" if self.quote and self.with_quote else self.body
+
+
+_TEXTS = ("to", "cc", "bcc", "subject", "body", "quote")
+_UNSTORABLE = {0: None} | dict.fromkeys(range(0xD800, 0xE000))  # NUL and surrogates
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A draft as it is stored now; `version` comes back with the next save."""
+
+    draft: Draft
+    fields: Fields
+
+    @property
+    def version(self) -> str:
+        return self.draft.updated_at.isoformat()
+
+    @property
+    def files(self) -> QuerySet[DraftAttachment]:
+        return self.draft.attachments.defer("sealed").order_by("pk")
+
+
+def _context(draft_id: int) -> str:
+    return f"draft:{draft_id}"
+
+
+def _seal(draft_id: int, typed: Fields, *, pristine: bool) -> bytes:
+    return seal(json.dumps({**asdict(typed), "pristine": pristine}).encode(), _context(draft_id))
+
+
+def _read(draft: Draft) -> tuple[Fields, bool]:
+    data = json.loads(unseal(bytes(draft.sealed), _context(draft.pk)))
+    known = {field.name for field in fields(Fields)}
+    return Fields(**{key: value for key, value in data.items() if key in known}), bool(data.get("pristine"))
+
+
+def senders(user: User) -> QuerySet[Mailbox]:
+    """The mailboxes he may write from: his own, then the shared ones he is a member of."""
+    own = Mailbox.objects.filter(user=user, is_active=True)
+    shared = Mailbox.objects.filter(kind="shared", is_active=True, members__user=user)
+    return Mailbox.objects.filter(pk__in=own.values("pk").union(shared.values("pk"))).order_by("kind", "address")
+
+
+def sender(user: User, mailbox_id: int | str) -> Mailbox:
+    """The mailbox `mailbox_id` if he may write from it. Raises DraftError."""
+    text = str(mailbox_id)
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    found = senders(user).select_related("domain__route").filter(pk=number).first()
+    if found is None:
+        raise DraftError(_("You can write from your own mailboxes only. Choose another sender."))
+    return found
+
+
+def begin(
+    user: User,
+    mailbox: Mailbox,
+    typed: Fields,
+    *,
+    now: datetime,
+    parent: Message | None = None,
+    files: Iterable[tuple[str, str, bytes]] = (),
+) -> Draft:
+    """A page to write on. An answer to `parent` that was begun before is taken up again."""
+    sender(user, mailbox.pk)
+    with transaction.atomic():
+        _forget_pristine(user, now=now)
+        earlier = next((one for one in _answers(user, parent) if _read(one)[0].kind == typed.kind), None)
+        if earlier is not None:
+            return earlier
+        draft = Draft(user=user, mailbox=mailbox, in_reply_to=parent, updated_at=now)
+        draft.sealed = _seal(draft.pk, typed.cleaned(), pristine=True)
+        draft.save(force_insert=True)
+    for name, kind, data in files:
+        attach(user, draft, name=name, content_type=kind, data=data)
+    return draft
+
+
+def _answers(user: User, parent: Message | None) -> QuerySet[Draft]:
+    return Draft.objects.filter(user=user, in_reply_to=parent) if parent else Draft.objects.none()
+
+
+def _forget_pristine(user: User, *, now: datetime) -> None:
+    for old in Draft.objects.filter(user=user, updated_at__lt=now - PRISTINE_AGE):
+        if _read(old)[1]:
+            old.delete()
+
+
+def get(user: User, public_id: str) -> Opened:
+    """His draft. Raises DraftMissingError for garbage, for nothing and for others' drafts alike."""
+    try:
+        key = decode(public_id)
+    except ValueError:
+        raise DraftMissingError from None
+    draft = Draft.objects.filter(user=user, pk=key).select_related("mailbox__domain__route", "in_reply_to").first()
+    if draft is None:
+        raise DraftMissingError
+    return Opened(draft, _read(draft)[0])
+
+
+def sent(user: User, public_id: str) -> Message | None:
+    """The message that his draft became, if it was sent."""
+    try:
+        return Message.objects.filter(author=user, pk=decode(public_id)).defer("content").first()
+    except ValueError:
+        return None
+
+
+def kept(user: User) -> list[Opened]:
+    """His drafts, newest first, without pages nobody wrote on."""
+    rows = [(draft, *_read(draft)) for draft in Draft.objects.filter(user=user).order_by("-updated_at")[:100]]
+    return [Opened(draft, typed) for draft, typed, pristine in rows if not pristine]
+
+
+@transaction.atomic
+def save(
+    user: User, draft: Draft, typed: Fields, *, version: str, now: datetime, mailbox: Mailbox | None = None
+) -> Opened:
+    """Store the words. The same words again change nothing. Raises DraftError, DraftMissingError, DraftConflictError.
+
+    `version` is the one the page was given; if the draft was changed since, nothing is overwritten.
+    """
+    row = Draft.objects.select_for_update().filter(pk=draft.pk, user=user).first()
+    if row is None:
+        raise DraftMissingError
+    before, pristine = _read(row)
+    wanted = replace(typed, kind=before.kind, quote=before.quote).cleaned()
+    box = row.mailbox if mailbox is None or mailbox.pk == row.mailbox_id else sender(user, mailbox.pk)
+    if wanted == before and box.pk == row.mailbox_id:
+        return Opened(row, before)
+    if version != row.updated_at.isoformat():
+        raise DraftConflictError(Opened(row, before))
+    last = row.updated_at
+    row.mailbox = box
+    row.updated_at = max(now, last + timedelta(microseconds=1))
+    row.sealed = _seal(row.pk, wanted, pristine=False)
+    row.save(update_fields=["mailbox", "updated_at", "sealed"])
+    if pristine or now - last > EVENT_PAUSE:
+        record(Tag.DRAFT_SAVED, target=_target(row), detail={"mailbox": box.address}, at=now)
+    return Opened(row, wanted)
+
+
+def _target(draft: Draft) -> Target:
+    return Target("draft", draft.public_id)
+
+
+@transaction.atomic
+def discard(user: User, draft: Draft, *, now: datetime) -> None:
+    """Throw the draft and its files away. A second time does nothing."""
+    row = Draft.objects.select_for_update().filter(pk=draft.pk, user=user).select_related("mailbox").first()
+    if row is None:
+        return
+    record(Tag.DRAFT_DISCARDED, target=_target(row), detail={"mailbox": row.mailbox.address}, at=now)
+    row.delete()
+
+
+def attach(user: User, draft: Draft, *, name: str, content_type: str, data: bytes) -> DraftAttachment:
+    """Add a file, sealed. Raises DraftError beyond MAX_FILES or MAX_OCTETS, DraftMissingError."""
+    kind = content_type[:100] if content_type.isascii() and content_type.isprintable() else "application/octet-stream"
+    file = DraftAttachment(name=safe_name(name[:200], kind, 1)[:200], content_type=kind, size=len(data))
+    file.sealed = seal(data, f"draft-attachment:{file.pk}")  # slow: before the transaction
+    with transaction.atomic():
+        row = Draft.objects.select_for_update().filter(pk=draft.pk, user=user).first()
+        if row is None:
+            raise DraftMissingError
+        present = row.attachments.aggregate(octets=Sum("size"))["octets"] or 0
+        if row.attachments.count() >= MAX_FILES:
+            raise DraftError(_("A message holds %(most)d files at most.") % {"most": MAX_FILES})
+        if present + len(data) > MAX_OCTETS:
+            raise DraftError(
+                _("%(name)s was not added: all files together may have 25 MB at most.") % {"name": file.name}
+            )
+        file.draft = row
+        file.save(force_insert=True)
+    return file
+
+
+def detach(user: User, draft: Draft, file_id: str) -> None:
+    """Take a file off again; one that is not there is no error."""
+    try:
+        key = decode(file_id)
+    except ValueError:
+        return
+    DraftAttachment.objects.filter(pk=key, draft=draft, draft__user=user).delete()
+
+
+def open_file(file: DraftAttachment) -> bytes:
+    """The octets of a file."""
+    return unseal(bytes(file.sealed), f"draft-attachment:{file.pk}")

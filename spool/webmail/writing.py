@@ -1,0 +1,249 @@
+"""Pages to write on: compose, reply, forward, and the draft behind them. Works without a script.
+
+Every page is a draft with an address of its own, so that reload, back and a second tab come to the same words, and
+the same draft is sent once. What may be sent is decided by spool.queue.submit.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from django.contrib import messages as notes
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.models import User
+from audit.tags import Tag
+from spool.mime.parse import PartMissingError
+from spool.models import Mailbox, Message
+from spool.queue import content, drafts, parsing, submit
+from spool.queue.drafts import DraftConflictError, DraftError, DraftMissingError, Fields, Opened
+from spool.queue.queries import writing_open
+from spool.queue.recipients import Plan, Problem
+from spool.webmail import access, answer
+from spool.webmail.reader import reader
+
+LINES = ("to", "cc", "bcc", "subject", "body")
+SHOWN = 8  # recipients in the panel before "and 3 more"
+
+
+def _closed(request: HttpRequest, status: int = 200) -> HttpResponse:
+    return render(request, "spool/writing_closed.html", {"nav_here": "write"}, status=status)
+
+
+def _page(public_id: str) -> str:
+    return reverse("spool:draft", args=[public_id])
+
+
+@require_safe
+def compose(request: HttpRequest) -> HttpResponse:
+    """An empty page. `?to=` fills the first line."""
+    user = reader(request)
+    box = _first_open(user)
+    if box is None:
+        return _closed(request)
+    draft = drafts.begin(user, box, Fields(to=request.GET.get("to", "")[:1000]), now=timezone.now())
+    return HttpResponseRedirect(_page(draft.public_id))
+
+
+def _first_open(user: User) -> Mailbox | None:
+    boxes = drafts.senders(user).select_related("domain__route")
+    return next((box for box in boxes if writing_open(box.domain.route)), None)
+
+
+@require_safe
+def answer_to(request: HttpRequest, public_id: str, kind: str) -> HttpResponse:
+    """A page that answers or passes on a message he may read; opening it counts as reading."""
+    user = reader(request)
+    message = access.message(user, public_id)
+    box = _mailbox_for(user, message)
+    if box is None or not writing_open(box.domain.route):
+        return _closed(request)
+    message = access.open_message(user, public_id, tag=Tag.MESSAGE_READ, now=timezone.now())
+    parsed = parsing.load(message)
+    typed = answer.start(kind, parsed, own=answer.own_addresses(user), mailbox=box)
+    files = _carried(message) if kind == "forward" else []
+    try:
+        draft = drafts.begin(user, box, typed, now=timezone.now(), parent=message, files=files)
+    except DraftError as error:
+        notes.error(request, str(error))
+        return HttpResponseRedirect(reverse("spool:outbox"))
+    return HttpResponseRedirect(_page(draft.public_id))
+
+
+def _mailbox_for(user: User, message: Message) -> Mailbox | None:
+    """The mailbox it came to, his own before shared ones; for his own mail the one he wrote it from."""
+    came = access.deliveries(user).filter(message=message).order_by("mailbox__kind", "pk")
+    wanted = came.values_list("mailbox", flat=True).first() or message.author_mailbox_id or 0
+    boxes = drafts.senders(user).select_related("domain__route")
+    return boxes.filter(pk=wanted).first() or boxes.first()
+
+
+def _carried(message: Message) -> list[tuple[str, str, bytes]]:
+    """The files of a forwarded message, as far as they fit; the page shows which came along."""
+    found, room = [], drafts.MAX_OCTETS
+    for part in parsing.load(message).attachments[: drafts.MAX_FILES]:
+        if part.size > room:
+            continue
+        try:
+            _part, data = parsing.load_part(message, part.index)
+        except (PartMissingError, content.ContentError):
+            continue
+        room -= len(data)
+        found.append((part.name, part.declared_type, data))
+    return found
+
+
+def _gone(user: User, public_id: str) -> str:
+    """Where a draft that is not there leads: to the message it became, or nowhere."""
+    if drafts.sent(user, public_id) is None:
+        raise Http404
+    return reverse("spool:sent", args=[public_id])
+
+
+def _typed(request: HttpRequest, before: Fields) -> Fields:
+    values = {name: request.POST.get(name, "") for name in LINES}
+    with_quote = "with_quote" in request.POST if before.quote else before.with_quote
+    return replace(before, with_quote=with_quote, **values)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def draft(request: HttpRequest, public_id: str) -> HttpResponse:
+    """The page of one draft; its buttons post here with `act`: save, attach, remove:…, discard, send."""
+    user = reader(request)
+    try:
+        return _draft(request, user, drafts.get(user, public_id))
+    except DraftMissingError:  # also when another press sent it a moment ago
+        return HttpResponseRedirect(_gone(user, public_id))
+
+
+def _draft(request: HttpRequest, user: User, opened: Opened) -> HttpResponse:
+    if request.method != "POST":
+        return _form(request, user, opened)
+    act = request.POST.get("act", "save")
+    if act == "discard":
+        drafts.discard(user, opened.draft, now=timezone.now())
+        notes.success(request, _("Draft thrown away."))
+        return HttpResponseRedirect(reverse("spool:outbox"))
+    typed = _typed(request, opened.fields)
+    try:
+        opened = _save(request, user, opened, typed)
+    except DraftConflictError as conflict:
+        mine = Opened(conflict.theirs.draft, typed)
+        return _form(request, user, mine, theirs=conflict.theirs.fields, status=409)
+    except DraftError as error:
+        mine = Opened(opened.draft, typed)
+        return _form(request, user, mine, problems=(Problem("body", str(error)),), status=422)
+    return _act(request, user, opened, act)
+
+
+def _save(request: HttpRequest, user: User, opened: Opened, typed: Fields) -> Opened:
+    mailbox = drafts.sender(user, request.POST["mailbox"]) if request.POST.get("mailbox") else None
+    version = request.POST.get("version", "")
+    return drafts.save(user, opened.draft, typed, version=version, now=timezone.now(), mailbox=mailbox)
+
+
+def _act(request: HttpRequest, user: User, opened: Opened, act: str) -> HttpResponse:
+    problems = _attach(request, user, opened)
+    if act.startswith("remove:"):
+        drafts.detach(user, opened.draft, act.removeprefix("remove:"))
+    if problems:
+        return _form(request, user, opened, problems=problems, status=422)
+    if act == "send":
+        return _send(request, user, opened)
+    where = "#files" if act.startswith(("remove:", "attach")) else ""
+    return HttpResponseRedirect(_page(opened.draft.public_id) + where)
+
+
+def _attach(request: HttpRequest, user: User, opened: Opened) -> tuple[Problem, ...]:
+    problems = []
+    for file in request.FILES.getlist("files"):
+        name, size = file.name or "", file.size or 0
+        try:
+            if size > drafts.MAX_OCTETS:
+                sentence = _("%(name)s was not added: all files together may have 25 MB at most.")
+                raise DraftError(sentence % {"name": name})
+            drafts.attach(user, opened.draft, name=name, content_type=file.content_type or "", data=file.read())
+        except DraftError as error:
+            problems.append(Problem("files", str(error)))
+    return tuple(problems)
+
+
+def _send(request: HttpRequest, user: User, opened: Opened) -> HttpResponse:
+    public_id = opened.draft.public_id
+    try:
+        submit.submit(user, public_id, now=timezone.now())
+    except submit.WritingClosedError as error:
+        return _form(request, user, opened, problems=error.problems, status=409)
+    except submit.SubmitError as error:
+        return _form(request, user, opened, problems=error.problems, status=422)
+    return HttpResponseRedirect(reverse("spool:sent", args=[public_id]))
+
+
+@require_POST
+def save(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Autosave: JSON with the new version, the words beside Send, and the panel of recipients."""
+    user = reader(request)
+    try:
+        opened = drafts.get(user, public_id)
+        opened = _save(request, user, opened, _typed(request, opened.fields))
+    except DraftMissingError:
+        return JsonResponse({"sent": _gone(user, public_id)}, status=410)
+    except DraftConflictError:
+        said = _("Another tab saved other words. Press Save to see both.")
+        return JsonResponse({"said": said}, status=409)
+    except DraftError as error:
+        return JsonResponse({"said": str(error)}, status=422)
+    planned = submit.preview(opened.fields, opened.draft.mailbox)
+    fate = render_to_string("spool/fate.html", _fate(planned, opened.fields), request=request)
+    return JsonResponse({"version": opened.version, "said": _saved(opened), "fate": fate})
+
+
+def _saved(opened: Opened) -> str:
+    return _("Draft saved %(time)s") % {"time": f"{timezone.localtime(opened.draft.updated_at):%H:%M}"}
+
+
+def _fate(planned: Plan, typed: Fields) -> dict[str, Any]:
+    """The panel: what will happen to each recipient. Nothing typed yet is no problem yet."""
+    started = any((typed.to.strip(), typed.cc.strip(), typed.bcc.strip()))
+    everybody = planned.everybody
+    return {
+        "planned": planned,
+        "shown": everybody[:SHOWN],
+        "more": max(0, len(everybody) - SHOWN),
+        "address_problems": planned.problems if started else (),
+        "started": started,
+    }
+
+
+def _form(
+    request: HttpRequest,
+    user: User,
+    opened: Opened,
+    *,
+    problems: tuple[Problem, ...] = (),
+    theirs: Fields | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    box, typed = opened.draft.mailbox, opened.fields
+    planned = submit.preview(typed, box)
+    told = {problem.sentence for problem in planned.problems}
+    context = {
+        "opened": opened,
+        "fields": typed,
+        "files": list(opened.files),
+        "senders": list(drafts.senders(user)),
+        "box": box,
+        "open": writing_open(box.domain.route),
+        "saved": _saved(opened),
+        "problems": [problem for problem in problems if problem.sentence not in told or problem.field == "to"],
+        "theirs": theirs,
+        "more_lines": bool(typed.cc or typed.bcc),
+        "nav_here": "write",
+        **_fate(planned, typed),
+    }
+    return render(request, "spool/compose.html", context, status=status)

@@ -1,0 +1,109 @@
+"""What typed addresses become: the strict reading, and what is said about each."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spool.enums import Direction, RecipientPolicy
+from spool.models import Mailbox
+from spool.queue.addresses import AddressError, parse_address
+from spool.queue.recipients import Fate, plan, split
+from tests.factories.spool import make_domain, make_mailbox, make_route
+
+
+@pytest.fixture
+def sender(db: None) -> Mailbox:
+    route = make_route(name="example.test", state="down")
+    return make_mailbox("tilda@example.test", domain=make_domain("example.test", route=route))
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("a@b.test, c@d.test", [("", "a@b.test"), ("", "c@d.test")]),
+        ("Ottilie <o@d.test>; Hannes <h@e.test>", [("Ottilie", "o@d.test"), ("Hannes", "h@e.test")]),
+        ('"Regenpfeifer, Ottilie" <o@d.test>', [("Regenpfeifer, Ottilie", "o@d.test")]),
+        ('"say \\"hi\\"" <o@d.test>,', [('say "hi"', "o@d.test")]),
+        ("bob", [("", "bob")]),
+        (" , ;; ", []),
+    ],
+)
+def test_typed_text_is_split_at_its_separators(text: str, items: list[tuple[str, str]]) -> None:
+    assert list(split(text)) == items
+
+
+@given(st.text(alphabet='ab@.<>",;\\ \r\n\t()', max_size=60))
+def test_no_item_holds_two_addresses_and_nothing_raises(text: str) -> None:
+    for _name, typed in split(text):
+        try:
+            address = parse_address(typed)
+        except AddressError:
+            continue
+        assert str(address).lower() in text.lower().replace('"', "") or '"' in text
+
+
+def test_each_recipient_has_a_fate(sender: Mailbox) -> None:
+    make_mailbox("hannes@example.test")
+    working = make_route(name="works.test")
+    make_mailbox("greta@works.test", domain=make_domain("works.test", route=working))
+    make_domain("open.test", route=sender.domain.route, recipient_policy=RecipientPolicy.ACCEPT)
+    found = plan(
+        to="Hannes <hannes@example.test>, greta@works.test",
+        cc="nobody@open.test",
+        bcc="ottilie@outside.example",
+        mailbox=sender,
+    )
+    assert not found.problems
+    assert [one.fate for one in found.everybody] == [Fate.AT_ONCE, Fate.HOME, Fate.KEPT, Fate.WAITS]
+    assert [one.recipient.direction for one in found.everybody][-1] == Direction.OUTBOUND
+    assert found.everybody[0].recipient.visible
+    assert not found.everybody[1].recipient.visible
+
+
+def test_an_unknown_colleague_is_refused_before_sending(sender: Mailbox) -> None:
+    found = plan(to="nobody@example.test", cc="", bcc="", mailbox=sender)
+    assert [problem.sentence for problem in found.problems] == [
+        "Nobody has the address nobody@example.test here. Check it before sending."
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hannes",
+        "a b@c.test",
+        "a@b",
+        "@",
+        "a@b..test",
+        "x@example.test\r\nBcc: thief@evil.test",
+        "Eve\r\nBcc: thief@evil.test <eve@d.test>",
+        "Eve\x00 <eve@d.test>",
+        "<script>@d.test",
+        "a@b.test c@d.test",
+        "müller@outside.example",
+        "a%outside.example@example.test",
+        "outside.example!a@example.test",
+        '"a@outside.example"@example.test',
+        "a" * 65 + "@d.test",
+    ],
+)
+def test_garbage_is_a_problem_with_a_sentence(sender: Mailbox, text: str) -> None:
+    found = plan(to=text, cc="", bcc="", mailbox=sender)
+    assert found.problems
+    assert all(problem.field == "to" and problem.sentence.endswith(".") for problem in found.problems)
+
+
+def test_too_many_recipients_are_refused_with_the_numbers(sender: Mailbox) -> None:
+    many = ",".join(f"p{number}@outside.example" for number in range(101))
+    found = plan(to=many, cc="", bcc="", mailbox=sender)
+    assert "100" in found.problems[0].sentence
+    assert "101" in found.problems[0].sentence
+
+
+def test_nobody_named_is_a_problem(sender: Mailbox) -> None:
+    assert plan(to=" , ", cc="", bcc="", mailbox=sender).problems
+
+
+def test_an_address_named_twice_is_written_to_once(sender: Mailbox) -> None:
+    found = plan(to="o@outside.example", cc="O@outside.example", bcc="o@OUTSIDE.example", mailbox=sender)
+    assert len(found.everybody) == 1
