@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_tz
 from html import escape
 
-from spool.mime import addresses, body, charsets, decode, filetypes, headers, notes, textual, words
+from spool.mime import addresses, body, charsets, decode, filetypes, headers, notes, spoof, textual, words
 from spool.mime.parsed import MailAddress, ParsedMessage, Part
 from spool.mime.walk import Node, Tree, walk
 
@@ -110,6 +110,17 @@ def _body_html(raw: bytes, nodes: list[Node], remarks: list[str]) -> str:
     return "\n".join(pieces)
 
 
+def _warnings(senders: tuple[MailAddress, ...], html: str) -> list[str]:
+    found = []
+    if any(spoof.sender_disguised(one) for one in senders[:10]):
+        found.append(notes.SENDER_DISGUISED)
+    if any(spoof.mixed_alphabets(one.address) for one in senders[:10]):
+        found.append(notes.SENDER_ALPHABETS)
+    if spoof.misleading_links(html):
+        found.append(notes.LINK_MISLEADING)
+    return found
+
+
 def _cut(text: str, remarks: list[str]) -> str:
     if len(text) > MAX_TEXT:
         remarks.append(notes.TEXT_CUT)
@@ -128,9 +139,11 @@ def _assemble(raw: bytes, tree: Tree) -> ParsedMessage:
     text = _cut(_body_text(raw, chosen.text, remarks), remarks)
     parts = tuple(_part(raw, node, number, bool(html), remarks) for number, node in enumerate(chosen.files, 1))
     reply = headers.message_id(head.get("in-reply-to", b""))[:MAX_LINE]
+    senders = _addresses(head.get("from", b""), remarks)
+    remarks.extend(_warnings(senders, html))
     return ParsedMessage(
         subject=words.display(head.get("subject", b""))[:MAX_LINE],
-        from_=_addresses(head.get("from", b""), remarks),
+        from_=senders,
         reply_to=_addresses(head.get("reply-to", b""), remarks),
         to=_addresses(head.get("to", b""), remarks),
         cc=_addresses(head.get("cc", b""), remarks),

@@ -10,6 +10,7 @@ from spool.mime.headers import scan
 from spool.mime.nesting import MAX_NESTING, too_deep
 from spool.mime.parse import parse
 from spool.mime.plain import to_html
+from spool.mime.spoof import misleading_links
 from spool.mime.walk import MAX_DEPTH, MAX_PARTS, walk
 from spool.mime.words import decode_words
 from spool.queue.parsepool import ParsePool
@@ -68,6 +69,8 @@ GROWING: dict[str, Callable[[int], Callable[[], object]]] = {
     "long words": lambda n: lambda: to_html("a.b-" * (n * 5_000) + "@"),
     "quotes": lambda n: lambda: to_html(">>>\n\n" * (n * 2_000)),
     "open tags": lambda n: lambda: too_deep("<div></p></x>" * (n * 150)),
+    "half links": lambda n: lambda: misleading_links("<a href=http://x " * (n * 800)),
+    "open links": lambda n: lambda: misleading_links("<a href=http://x.test>" * (n * 800)),
     "less-than": lambda n: lambda: parse(b"Content-Type: text/html\r\n\r\n" + b"<" * (n * 4_000)),
 }
 

@@ -17,7 +17,7 @@ from spool.enums import ParseState
 from spool.models import Message, MessageText
 from spool.queue import content, parsesweep, parsing
 from spool.queue.parsepool import ParsePool, ReadingError
-from tests.factories.spool import make_message
+from tests.factories.spool import make_mailbox, make_message
 from tests.waiting import wait_for
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -186,6 +186,29 @@ def test_three_failures_mark_a_message_and_delay_no_other() -> None:
     assert "could not be read" in shown.notes[0]
     assert content.read(failed).startswith(b"Subject: poison")
     assert sum(event.detail["count"] for event in Event.objects.filter(tag=Tag.BATCH_ACCEPTED.value)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_several_workers_read_each_message_once() -> None:
+    mailbox = make_mailbox()
+    for number in range(30):
+        make_message(raw=f"Subject: {number}\r\n\r\n".encode(), mailbox=mailbox)
+    finished: list[int] = []
+
+    def work() -> None:
+        try:
+            finished.append(parsing.sweep(now=NOW, limit=50))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(finished) == 30
+    assert sum(event.detail["count"] for event in Event.objects.filter(tag=Tag.BATCH_ACCEPTED.value)) == 30
+    assert MessageText.objects.count() == 30
 
 
 @pytest.mark.django_db(transaction=True)
