@@ -1,6 +1,5 @@
 """Who acts, from where: context variables that a request, command or task binds once. No database, no network."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -61,9 +60,3 @@ def acting(actor: Actor, *, drill: bool | None = None) -> Iterator[None]:
 def set_actor(actor: Actor) -> None:
     """Change the actor for the rest of the bound block (at log-in the anonymous visitor becomes a person)."""
     _current.set(replace(current(), actor=actor))
-
-
-def set_session(session_key: str) -> None:
-    """Name the session for the rest of the bound block, as a hash that nobody can log in with."""
-    digest = hashlib.sha256(session_key.encode()).hexdigest()[:32] if session_key else ""
-    _current.set(replace(current(), session=digest))

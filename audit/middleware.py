@@ -37,7 +37,7 @@ class AuditedRequest(HttpRequest):
 
 
 class AuditContextMiddleware:
-    """Sets `request.audit_ip` and the audit context; the actor follows in accounts' middleware by `set_actor`."""
+    """Sets `request.audit_ip` and the audit context; the actor follows in accounts.middleware."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

@@ -16,7 +16,7 @@ PLANTED = "planted-secret-" + "q7" * 20
 
 
 def manage(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("EINBOX_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EINBOX_", "DJANGO_"))}
     return subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), *arguments],
         env=kept | {"EINBOX_HOME": str(home), **environment},
