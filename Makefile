@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test drill bench soak check manage clean
+.PHONY: run test drill bench soak check manage environment clean
 
 run: $(VENV)/run
 	@EINBOX_DEMO=$${EINBOX_DEMO-1} exec $(BIN)/python manage.py up $(ARGS)
@@ -22,8 +22,11 @@ soak: $(VENV)/test
 	@$(BIN)/python -m pytest tests/soak $(ARGS)
 
 check: $(VENV)/check
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy . && $(BIN)/lint-imports
-	@$(BIN)/djlint --check --lint einbox accounts audit spool
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy . && $(BIN)/lint-imports --no-cache
+	@$(BIN)/djlint --quiet --lint einbox accounts audit spool
+	@$(BIN)/python -m tests.production_check
+
+environment: $(VENV)/check
 
 manage: $(VENV)/run
 	@$(BIN)/python manage.py $(ARGS)
