@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test drill bench soak check manage environment clean
+.PHONY: run test drill bench soak check manage install environment clean
 
 run: $(VENV)/run
 	@EINBOX_DEMO=$${EINBOX_DEMO-1} exec $(BIN)/python manage.py up $(ARGS)
@@ -25,6 +25,10 @@ check: $(VENV)/check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy . && $(BIN)/lint-imports --no-cache
 	@$(BIN)/djlint --quiet --lint einbox accounts audit spool
 	@$(BIN)/python -m tests.production_check
+
+# For production: the run-time packages and the PostgreSQL driver, nothing else.
+install: requirements/production.txt $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/production.txt
 
 environment: $(VENV)/check
 
