@@ -66,7 +66,9 @@ def details(event: Event) -> list[tuple[str, str]]:
 def evidence(event: Event) -> tuple[str, ...]:
     parts = [escape(event.target_label or event.target_id)]
     parts += [
-        f"{name} {value}" for name, value in details(event)[:EVIDENCE] if value != "–" and name not in ONLY_IN_FULL
+        f"{name} {value}"
+        for name, value in details(event)[:EVIDENCE]
+        if value not in {"", "–"} and name not in ONLY_IN_FULL
     ]
     if event.ip:
         parts.append(pgettext("network address", "from %(address)s") % {"address": event.ip})

@@ -90,6 +90,7 @@ def test_a_look_is_an_event_that_says_what_was_asked(client: Client, security: U
     client.get(PAGE, {"person": "Tilda", "group": "mail"})
     (viewed,) = events(Tag.AUDIT_VIEWED)
     assert viewed.actor_id == security.pk
+    assert "group mail, person Tilda" in client.get(PAGE).content.decode()
     assert viewed.detail == {"filter": {"group": "mail", "person": "Tilda"}}
 
 
@@ -194,3 +195,10 @@ def test_pages_keep_to_the_content_policy(client: Client, security: User) -> Non
         html = page.content.decode()
         assert "no-store" in page["Cache-Control"]
         assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|\son[a-z]+=", html)
+
+
+def test_a_detail_that_says_nothing_is_left_out_of_the_row(client: Client, security: User) -> None:
+    client.get(PAGE)
+    row = re.search(r'<p class="audit-row__evidence">(.*?)</p>', client.get(PAGE).content.decode(), re.DOTALL)
+    assert row
+    assert re.sub(r"<[^>]+>", "", row[1]).strip() == "from 127.0.0.1"
