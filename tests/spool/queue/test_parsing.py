@@ -48,6 +48,10 @@ def alive(pid: int) -> bool:
         return False
 
 
+def processor_ticks(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+
+
 def test_a_job_and_its_answer(small_pool: ParsePool) -> None:
     reply = small_pool.run("parse", RAW)
     assert reply.head["snippet"] == "Hello there"
@@ -113,18 +117,28 @@ def test_a_process_is_replaced_after_its_jobs() -> None:
     assert not any(alive(pid) for pid in seen)
 
 
-def test_a_process_ends_with_its_parent() -> None:
-    code = (
-        "from spool.queue.parsepool import ParsePool; import time; p = ParsePool(1); "
-        "p.run('parse', b'Subject: a\\r\\n\\r\\n'); print(p.pids()[0], flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+PARENT = """
+from spool.queue.parsepool import ParsePool
+pool = ParsePool(1, seconds=30)
+pool.run("parse", b"Subject: a\\r\\n\\r\\n")
+print(pool.pids()[0], flush=True)
+if BUSY:
+    pool.run("page", b"Content-Type: text/html\\r\\n\\r\\n" + b"<font><div></font>" * 29_000)
+input()
+"""
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_process_ends_with_its_parent(busy: bool) -> None:
+    code = PARENT.replace("BUSY", str(busy))
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert alive(child)
         environment = Path(f"/proc/{child}/environ").read_bytes()
+        if busy:
+            wait_for(lambda: processor_ticks(child) > 20, seconds=10)
         parent.kill()
-    wait_for(lambda: not alive(child), seconds=5)
+    wait_for(lambda: not alive(child), seconds=1.5)
     assert b"EINBOX" not in environment
 
 
