@@ -149,11 +149,11 @@ class Connection(Wire):
         rest = scanner.feed(self._data)
         self._data = b"" if rest is None else rest
         self.server.in_flight += scanner.buffered - before
+        if scanner.problem is None and self.server.in_flight > self.limits.memory:
+            self.server.in_flight -= scanner.buffered
+            scanner.drop(Problem.MEMORY)
         if rest is None:
             failpoint("smtpd.mid_data")
-            if scanner.problem is None and self.server.in_flight > self.limits.memory:
-                self.server.in_flight -= scanner.buffered
-                scanner.drop(Problem.MEMORY)
             if scanner.overrun:
                 self._dismiss(REPLY_OF[scanner.problem or Problem.SIZE])
             return

@@ -1,0 +1,100 @@
+"""STARTTLS: offered with a certificate only, nothing slips in before it, the certificate is read again."""
+
+import os
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from spool.models import Mailbox, Message
+from spool.smtpd.tls import Certificate
+from tests.doubles.smtpd import ServerInThread
+from tests.factories.spool import make_raw
+from tests.waiting import wait_for
+
+
+def write_certificate(folder: Path, name: str = "einbox.test") -> tuple[str, str]:
+    """A self-signed certificate and key in PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    built = x509.CertificateBuilder(
+        issuer_name=subject, subject_name=subject, public_key=key.public_key(),
+        serial_number=x509.random_serial_number(), not_valid_before=now, not_valid_after=now + timedelta(days=1),
+    ).sign(key, hashes.SHA256())  # fmt: skip
+    certificate, private = folder / "cert.pem", folder / "key.pem"
+    certificate.write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8
+    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    return str(certificate), str(private)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    return Certificate(*write_certificate(tmp_path))
+
+
+def test_mail_over_tls_says_so(anna: Mailbox, certificate: Certificate) -> None:
+    with ServerInThread(certificate=certificate) as server, server.client() as client:
+        assert "250 STARTTLS" in client.say("EHLO client.test")
+        assert client.starttls().startswith("220 2.0.0")
+        assert client.say("MAIL FROM:<a@outside.test>").startswith("503")  # EHLO is forgotten (RFC 3207 section 4.2)
+        assert "STARTTLS" not in client.say("EHLO client.test")
+        assert client.say("STARTTLS").startswith("503 5.5.1")
+        client.mail("anna@example.test")
+        assert client.data(make_raw()).startswith("250")
+    assert Message.objects.get().tls.startswith("TLSv1.3 TLS_")
+
+
+def test_without_a_certificate_there_is_no_starttls(server: ServerInThread) -> None:
+    with server.client() as client:
+        assert "STARTTLS" not in client.say("EHLO client.test")
+        assert client.say("STARTTLS").startswith("502 5.5.1")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_sent_behind_starttls_in_clear_is_never_heard(
+    anna: Mailbox, certificate: Certificate, together: bool
+) -> None:
+    injected = b"EHLO evil.test\r\nMAIL FROM:<evil@outside.test>\r\nRCPT TO:<anna@example.test>\r\n"
+    with ServerInThread(certificate=certificate) as server, server.client() as client:
+        client.send(b"STARTTLS\r\n" + (injected if together else b""))
+        assert client.reply().startswith("220")
+        client.secure()
+        assert client.say("RCPT TO:<anna@example.test>").startswith("503")
+        assert client.say("EHLO client.test").startswith("250")
+        assert client.say("DATA").startswith("503")
+        assert not Message.objects.exists()
+
+
+def test_old_versions_of_tls_are_refused(anna: Mailbox, certificate: Certificate) -> None:
+    assert certificate.context.minimum_version is ssl.TLSVersion.TLSv1_2
+    with ServerInThread(certificate=certificate) as server, server.client() as client:
+        client.say("STARTTLS")
+        client.send(b"this is no handshake\r\n")
+        assert client.closed()
+        wait_for(lambda: not server.server.connections)
+
+
+def test_a_new_certificate_is_used_without_a_restart(anna: Mailbox, tmp_path: Path, certificate: Certificate) -> None:
+    def subject(server: ServerInThread) -> bytes:
+        with server.client() as client:
+            client.starttls()
+            assert isinstance(client.socket, ssl.SSLSocket)
+            raw = client.socket.getpeercert(binary_form=True)
+            assert raw is not None
+            return raw
+
+    with ServerInThread(certificate=certificate) as server:
+        old = subject(server)
+        (tmp_path / "cert.pem").write_text("half written")
+        server.run(lambda: certificate.reload_if_changed(force=True))
+        assert subject(server) == old
+        write_certificate(tmp_path, "new.test")
+        os.utime(tmp_path / "cert.pem", (1, 1))
+        wait_for(lambda: subject(server) != old)
