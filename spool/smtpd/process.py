@@ -15,6 +15,7 @@ from spool.smtpd.view import ViewKeeper
 
 log = logging.getLogger(__name__)
 
+FIRST_LOOK = 5.0  # seconds to wait for the database before listening without it
 STOP_WITHIN = 6.5  # of the 8 s in which the process ends
 
 
@@ -49,6 +50,7 @@ async def serve(host: str, port: int) -> None:
         loop.add_signal_handler(name, ended.set)
     if server.certificate is not None:
         loop.add_signal_handler(signal.SIGHUP, lambda: _reload(server))
+    await asyncio.to_thread(views.looked.wait, FIRST_LOOK)
     try:
         address = await server.start(host, port)
     except OSError as error:

@@ -80,6 +80,7 @@ class ViewKeeper(threading.Thread):
         super().__init__(name="smtpd-view", daemon=True)
         self.view: View | None = None
         self._on_change = on_change
+        self.looked = threading.Event()  # the database was asked once, with or without an answer
         self._stopping = threading.Event()
         self._fingerprint: tuple[Any, ...] | None = None
         self._checked = self._loaded = float("-inf")
@@ -102,6 +103,7 @@ class ViewKeeper(threading.Thread):
         try:
             while not self._stopping.is_set():
                 away = self._step(away=away)
+                self.looked.set()
                 self._stopping.wait(ROUTES_EVERY)
         finally:
             connection.close()

@@ -1,0 +1,229 @@
+"""250 means durable: kills, locks, lost replies, guilty batches (rule 1, F1, F5, F6, F17)."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+
+from spool.models import Delivery, Mailbox, MergedAcceptance, Message
+from spool.queue import content
+from spool.queue.ingest import Incoming, Recipient
+from spool.smtpd.committer import Committer, Job
+from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
+from tests.factories.spool import make_raw
+from tests.waiting import wait_for
+
+FAILPOINTS = ("after_mail", "mid_data", "after_dot", "after_write", "after_commit", "after_reply")
+
+
+@dataclass
+class Ledger:
+    """What one sender offered, and what it was promised."""
+
+    offered: dict[str, bytes] = field(default_factory=dict)
+    promised: set[str] = field(default_factory=set)
+
+    def send(self, client: Client, name: str) -> bool:
+        """Offer a mail; False when the server is gone."""
+        raw = self.offered.setdefault(name, b"Subject: " + name.encode() + b"\r\n\r\n" + b"body\r\n" * 20)
+        try:
+            for line in ("MAIL FROM:<erika@outside.test>", "RCPT TO:<anna@example.test>", "DATA"):
+                if not client.say(line):
+                    return False
+            client.send(raw[:50])
+            time.sleep(0.005)  # two segments, so that there is a middle of DATA
+            client.send(raw[50:] + b".\r\n")
+            reply = client.reply()
+        except OSError:
+            return False
+        if reply.startswith("250"):
+            self.promised.add(name)
+        return bool(reply)
+
+    def lost(self) -> set[str]:
+        """Promises that are not kept, octet by octet."""
+        kept = {message.subject: content.read(message) for message in Message.objects.all()}
+        return {name for name in self.promised if kept.get(name) != self.offered[name]}
+
+
+def run_until_killed(home: Path, failpoints: str) -> tuple[Ledger, SmtpdProcess]:
+    ledger = Ledger()
+    process = SmtpdProcess(home, EINBOX_FAILPOINTS=failpoints)
+    with process:
+        with Client(process.address) as client:
+            for number in range(20):
+                if not ledger.send(client, f"mail {number}"):
+                    break
+        assert process.process.wait(10) == -9, "the failpoint did not kill"
+    return ledger, process
+
+
+@pytest.mark.parametrize("name", FAILPOINTS)
+def test_a_kill_loses_no_promised_mail_and_a_retry_shows_once(anna: Mailbox, tmp_path: Path, name: str) -> None:
+    ledger, _killed = run_until_killed(tmp_path, f"smtpd.{name}=kill:3")
+    assert len(ledger.promised) >= 2
+    assert ledger.lost() == set()
+    assert Message.objects.count() - len(ledger.promised) <= 1
+    with SmtpdProcess(tmp_path) as again, Client(again.address) as client:
+        for mail in set(ledger.offered) - ledger.promised:
+            assert ledger.send(client, mail)
+    assert ledger.promised == set(ledger.offered)
+    assert ledger.lost() == set()
+    assert Delivery.objects.count() == Message.objects.count() == len(ledger.offered)
+
+
+def test_this_test_sees_a_loss(anna: Mailbox, tmp_path: Path) -> None:
+    """The control: a server that answers before the commit must be caught by the same ledger."""
+    ledger, _killed = run_until_killed(tmp_path, "smtpd.reply_before_commit=on,smtpd.after_write=kill:3")
+    assert ledger.lost() != set()
+
+
+def test_large_mail_survives_the_kill_after_its_250(anna: Mailbox, tmp_path: Path, settings: Any) -> None:
+    raw = b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 20_000
+    with SmtpdProcess(tmp_path, EINBOX_FAILPOINTS="smtpd.after_reply=kill:1") as process:
+        with Client(process.address) as client:
+            client.mail("anna@example.test")
+            assert client.data(raw).startswith("250")
+        process.process.wait(10)
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "default": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(tmp_path / "content")},
+        },
+    }
+    message = Message.objects.get()
+    assert message.content_file
+    assert content.read(message) == raw
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Another writer holds the database (SQLite) or the table (PostgreSQL)."""
+    if connection.vendor == "sqlite":
+        other = sqlite3.connect(str(connection.settings_dict["NAME"]), isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        return
+    other_connection = connections.create_connection("default")
+    try:
+        with other_connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("LOCK TABLE spool_message IN ACCESS EXCLUSIVE MODE")
+            yield
+            cursor.execute("ROLLBACK")
+    finally:
+        other_connection.close()
+
+
+def test_a_locked_database_is_a_451_within_ten_seconds(server: ServerInThread) -> None:
+    with server.client() as client:
+        client.mail("anna@example.test")
+        raw = make_raw()
+        began = time.monotonic()
+        with locked():
+            assert client.data(raw) == "451 4.3.0 Cannot take this mail now; try again later"
+            assert time.monotonic() - began < 10
+        client.mail("anna@example.test")
+        assert client.data(raw).startswith("250")
+    assert wait_for(Delivery.objects.count) == 1
+
+
+def test_a_451_given_by_the_clock_merges_when_the_mail_was_kept_after_all(anna: Mailbox) -> None:
+    with ServerInThread(commit=0.3) as server, server.client() as client:
+        raw = make_raw()
+        client.mail("anna@example.test")
+        with locked():
+            assert client.data(raw).startswith("451 4.3.0")
+        wait_for(lambda: Message.objects.count() == 1)  # the commit was only waiting
+        client.mail("anna@example.test")
+        assert client.data(raw).startswith("250")
+    assert (Delivery.objects.count(), MergedAcceptance.objects.count()) == (1, 1)
+
+
+def test_a_retry_after_a_lost_250_is_merged_and_visible_once(server: ServerInThread) -> None:
+    raws = [make_raw() for _ in range(20)]
+    for raw in raws:
+        client = server.client()
+        client.mail("anna@example.test")
+        client.say("DATA")
+        client.send(raw + b".\r\n")
+        client.close()  # the 250 is never read
+    wait_for(lambda: Message.objects.count() == len(raws))
+    with server.client() as client:
+        for raw in raws:
+            client.mail("anna@example.test")
+            assert client.data(raw).startswith("250 2.0.0")
+    assert Delivery.objects.filter(visible_at__isnull=False).count() == len(raws)
+    assert MergedAcceptance.objects.count() == len(raws)
+
+
+def test_many_sessions_at_once_each_get_their_own_promise(server: ServerInThread) -> None:
+    ledgers = [Ledger() for _ in range(10)]
+
+    def session(index: int) -> None:
+        with server.client() as client:
+            for number in range(10):
+                ledgers[index].send(client, f"mail {index} {number}")
+
+    threads = [threading.Thread(target=session, args=(index,)) for index in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sum(len(ledger.promised) for ledger in ledgers) == 100
+    assert [ledger.lost() for ledger in ledgers] == [set()] * 10
+
+
+def test_only_the_guilty_message_of_a_batch_fails(anna: Mailbox) -> None:
+    good = Recipient(anna.address, anna.domain.route_id, anna.pk)
+    bad = Recipient("ghost@example.test", anna.domain.route_id, mailbox_id=anna.pk + 999)
+    jobs = [Job(Incoming(make_raw(), (recipient,)), 0.0) for recipient in (good, bad, good)]
+    outcomes = dict(Committer(lambda _outcomes: None).commit(jobs))
+    assert [outcomes[job] is not None for job in jobs] == [True, False, True]
+    assert Message.objects.count() == 2
+
+
+@pytest.mark.services
+def test_a_lost_connection_is_a_451_and_the_next_mail_is_kept(server: ServerInThread) -> None:
+    with server.client() as client:
+        client.mail("anna@example.test")
+        assert client.data(make_raw()).startswith("250")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        replies = []
+        for _ in range(6):
+            client.mail("anna@example.test")
+            replies.append(client.data(make_raw())[:9])
+    assert set(replies) <= {"451 4.3.0", "250 2.0.0"}
+    assert replies[-1] == "250 2.0.0"
+    assert Message.objects.count() == 1 + replies.count("250 2.0.0")
+
+
+def test_a_mail_of_fifty_mebibytes_and_one_octet_is_refused(anna: Mailbox) -> None:
+    limit = 50 * 2**20
+    head = b"Subject: x\r\n\r\n"
+    line = b"x" * 1022 + b"\r\n"
+    with ServerInThread(message_size=limit) as server, server.client() as client:
+        for surplus, reply in ((0, "250 2.0.0"), (1, "552 5.3.4")):
+            client.mail("anna@example.test")
+            client.say("DATA")
+            rest = limit + surplus - len(head)
+            body = line * (rest // 1024)
+            client.send(head + body + b"y" * (rest - len(body) - 2) + b"\r\n.\r\n")
+            assert client.reply()[:9] == reply
+    assert Message.objects.get().size == limit
