@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 MAX_MESSAGES = 500
 MAX_OCTETS = 32 * 2**20
 SQLITE_PAUSE = 0.002  # seconds after a commit, so that others can write (one writer)
-SQLITE_BUSY_MS = 6_000  # milliseconds; a sender hears 451 before 10 s
+BUSY_MS = 6_000  # milliseconds; a sender hears 451 before 10 s
 
 
 @dataclass(eq=False)
@@ -128,7 +128,7 @@ class Committer:
 
     def _one_by_one(self, ready: Sequence[tuple[Job, Ready]]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        deadline = time.monotonic() + SQLITE_BUSY_MS / 1000
+        deadline = time.monotonic() + BUSY_MS / 1000
         for pair in ready:
             late = time.monotonic() > deadline
             outcomes += [(pair[0], None)] if late else self._commit_ready([pair])
@@ -144,11 +144,17 @@ class Committer:
 
 
 def _bound_waiting() -> None:
-    """A fresh SQLite connection waits for a lock no longer than a sender may wait. Raises DatabaseError."""
-    if connection.connection is not None or connection.vendor != "sqlite":
+    """A fresh connection waits for locks no longer than a sender may wait. Raises DatabaseError.
+
+    A commit that fails is better than one that succeeds after its sender was told 451 and has come again.
+    """
+    if connection.connection is not None:
         return
     with connection.cursor() as cursor:
-        cursor.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_MS}")
+        if connection.vendor == "sqlite":
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        else:
+            cursor.execute(f"SET lock_timeout = {BUSY_MS}; SET statement_timeout = {BUSY_MS + 1000}")
 
 
 def _forget_connection() -> None:
