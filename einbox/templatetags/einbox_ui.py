@@ -47,13 +47,13 @@ def clock_exact(moment: datetime | None) -> str:
 
 @register.filter
 def moment_words(moment: datetime | None) -> str:
-    """`Today 13:16` or `23 November 2026, 13:16`."""
+    """`Today 13:16` or `23 November, 13:16`."""
     if moment is None:
         return ""
     local = timezone.localtime(moment)
     if local.date() == timezone.localdate():
         return _("Today %(time)s") % {"time": f"{local:%H:%M}"}
-    return date_format(local, "j F Y, H:i")
+    return date_format(local, "j F, H:i" if local.year == timezone.localdate().year else "j F Y, H:i")
 
 
 @register.filter

@@ -29,4 +29,4 @@ def height(text: str, html: str = "") -> Height:
 
 
 def _pixels(lines: list[str], width: int) -> int:
-    return min(12_000, max(6, sum(max(1, -(-len(line) // width)) for line in lines) + 1) * LINE + PADDING)
+    return min(12_000, max(2, sum(max(1, -(-len(line) // width)) for line in lines) + 1) * LINE + PADDING)

@@ -41,6 +41,7 @@ def list_context(user: User, *, folder: str = "inbox", box: Mailbox | None = Non
         "after": after,
         "lines": lines,
         "more": page.more,
+        "left": len(page.lines),
         "unread": sum(line.unread for line in page.lines),
         "list_title": _title(folder, box),
         "nav_here": f"box-{box.pk}" if box else folder,

@@ -68,7 +68,9 @@ def body(request: HttpRequest, public_id: str) -> HttpResponse:
         document = parsing.body_html(found, dark=DARK.get(request.COOKIES.get("einbox_theme", "")))
     except content.ContentError:
         raise Http404 from None
-    return _guarded(HttpResponse(document), BODY_CSP)
+    response = _guarded(HttpResponse(document), BODY_CSP)
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"  # for browsers without frame-ancestors
+    return response
 
 
 def _guarded(response: HttpResponse, policy: str) -> HttpResponse:
@@ -87,15 +89,22 @@ def _download(data: bytes, name: str, kind: str) -> HttpResponse:
     return _guarded(response, FILE_CSP)
 
 
+def _tile(message: Message, index: int) -> files.File:
+    try:
+        listed = {one.index: one for one in parsing.load(message).parts}
+    except content.ContentError:
+        raise Http404 from None
+    if index not in listed:
+        raise Http404
+    return files.describe(listed[index])
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def part(request: HttpRequest, public_id: str, index: int) -> HttpResponse:
     """One attachment. A dangerous one answers a GET with a page that says so, and its POST with the file."""
     user = reader(request)
     message = access.message(user, public_id)
-    listed = {one.index: one for one in parsing.load(message).parts}
-    if index not in listed:
-        raise Http404
-    file = files.describe(listed[index])
+    file = _tile(message, index)
     if file.danger and request.method != "POST":
         return render(request, "spool/danger.html", {"message": message, "file": file, "nav_here": "inbox"})
     try:
@@ -109,14 +118,21 @@ def part(request: HttpRequest, public_id: str, index: int) -> HttpResponse:
     return _download(data, found.name, kind)
 
 
+def _octets(message: Message) -> bytes:
+    """The content; Http404 for what was erased or cannot be read."""
+    try:
+        return content.read(message)
+    except content.ContentError:
+        raise Http404 from None
+
+
 @require_safe
 def raw(request: HttpRequest, public_id: str) -> HttpResponse:
     """The octets as accepted, as a file."""
-    found = access.open_message(reader(request), public_id, tag=Tag.MESSAGE_DOWNLOADED, now=timezone.now())
-    try:
-        data = content.read(found)
-    except content.ContentError:
-        raise Http404 from None
+    user = reader(request)
+    found = access.message(user, public_id)
+    data = _octets(found)
+    access.open_message(user, public_id, tag=Tag.MESSAGE_DOWNLOADED, now=timezone.now())
     stem = safe_name(found.subject.replace("/", "-")[:80], "message/rfc822", 1) if found.subject else found.public_id
     return _download(data, f"{stem}.eml", "message/rfc822")
 
@@ -125,11 +141,9 @@ def raw(request: HttpRequest, public_id: str) -> HttpResponse:
 def headers(request: HttpRequest, public_id: str) -> HttpResponse:
     """All headers as they came, undecoded."""
     user = reader(request)
-    found = access.open_message(user, public_id, tag=Tag.MESSAGE_READ, now=timezone.now())
-    try:
-        data = content.read(found)[:HEADERS_SHOWN]
-    except content.ContentError:
-        raise Http404 from None
+    found = access.message(user, public_id)
+    data = _octets(found)[:HEADERS_SHOWN]
+    access.open_message(user, public_id, tag=Tag.MESSAGE_READ, now=timezone.now())
     block = data.replace(b"\r\n", b"\n").partition(b"\n\n")[0].decode("utf-8", "replace")
     return render(request, "spool/headers.html", {"message": found, "block": block, "nav_here": "inbox"})
 

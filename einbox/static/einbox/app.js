@@ -82,7 +82,7 @@
     if (count) pill.textContent = pill.dataset.new.replace("%s", count);
   };
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.target.id === "live" && document.hidden) event.preventDefault();
+    if (event.target.id === "live" && (document.hidden || !event.target.offsetParent)) event.preventDefault();
   });
   document.addEventListener("htmx:beforeOnLoad", () => { heard = Date.now(); tick(); });
   document.addEventListener("htmx:beforeSwap", (event) => {
@@ -101,7 +101,7 @@
     hold();
     const reader = $("#reader");
     for (const link of rows()) {
-      if (reader && link.id === `open-${reader.dataset.message}`) link.setAttribute("aria-current", "true");
+      if (reader && link.dataset.message === reader.dataset.message) link.setAttribute("aria-current", "true");
     }
     if (focused && document.activeElement === document.body) {
       const next = focused.map((id) => document.getElementById(id)).find(Boolean);

@@ -1,0 +1,124 @@
+"""The live list: 304 while nothing changed, a new list when anything a reader sees did."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import User
+from audit.models import Event
+from spool.enums import DeliveryState, RouteState
+from spool.models import Delivery, Outage, Overlay
+from spool.queue import parsing
+from tests.factories.spool import make_message
+from tests.spool.webmail.conftest import House
+from tests.spool.webmail.letters import plain
+
+BACKGROUND = {"Einbox-Background": "1", "HX-Request": "true"}
+
+
+def poll(client: Client, tag: str = "") -> tuple[int, str, str]:
+    answer = client.get("/live", headers={**BACKGROUND, "If-None-Match": tag})
+    return answer.status_code, answer.headers["ETag"], answer.content.decode()
+
+
+def test_nothing_new_is_304_without_a_body(house: House, as_user: Callable[[User], Client]) -> None:
+    make_message(mailbox=house.annas)
+    client = as_user(house.anna)
+    status, tag, body = poll(client)
+    assert status == 200
+    assert 'id="live"' in body
+    assert poll(client, tag) == (304, tag, "")
+
+
+def test_the_tag_of_the_page_is_the_tag_of_the_poll(house: House, as_user: Callable[[User], Client]) -> None:
+    make_message(mailbox=house.annas)
+    client = as_user(house.anna)
+    tag = client.get("/").context["etag"]
+    assert poll(client, tag)[0] == 304
+
+
+def change_new_mail(house: House) -> None:
+    make_message(plain("second"), mailbox=house.sales)
+
+
+def change_mark(house: House) -> None:
+    delivery = Delivery.objects.get(mailbox=house.annas)
+    Overlay.objects.create(user=house.anna, message=delivery.message, starred=True)
+
+
+def change_parsed(house: House) -> None:
+    parsing.sweep(now=timezone.now())
+
+
+def change_delivered(house: House) -> None:
+    now = timezone.now()
+    Delivery.objects.filter(mailbox=house.annas).update(state=DeliveryState.DELIVERED, finished_at=now)
+
+
+def change_route(house: House) -> None:
+    house.route.state = RouteState.RECOVERING
+    house.route.save()
+
+
+def change_announcement(house: House) -> None:
+    now = timezone.now()
+    Outage.objects.create(route=house.route, opened_at=now, announcement="Back at three.", announced_at=now)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change_new_mail, change_mark, change_parsed, change_delivered, change_route, change_announcement],
+)
+def test_a_change_is_a_new_list(
+    house: House, as_user: Callable[[User], Client], change: Callable[[House], None]
+) -> None:
+    make_message(mailbox=house.annas)
+    client = as_user(house.anna)
+    _, tag, _ = poll(client)
+    change(house)
+    status, other, _ = poll(client, tag)
+    assert (status, other == tag) == (200, False)
+    assert poll(client, other)[0] == 304
+
+
+def test_others_mail_changes_nothing(house: House, as_user: Callable[[User], Client]) -> None:
+    client = as_user(house.anna)
+    _, tag, _ = poll(client)
+    make_message(mailbox=house.berts)
+    assert poll(client, tag)[0] == 304
+
+
+def test_a_delivered_line_leaves_with_its_time_and_is_gone_a_little_later(
+    house: House, as_user: Callable[[User], Client]
+) -> None:
+    message = make_message(plain("Going"), mailbox=house.annas)
+    client = as_user(house.anna)
+    now = timezone.now()
+    Delivery.objects.filter(message=message).update(state=DeliveryState.DELIVERED, finished_at=now)
+    body = poll(client)[2]
+    assert "line--leaving" in body
+    assert f"delivered {timezone.localtime(now):%H:%M}" in body
+    Delivery.objects.filter(message=message).update(finished_at=now - timedelta(seconds=7))
+    assert "Going" not in poll(client)[2]
+
+
+def test_a_poll_reads_no_content_and_is_no_event(house: House, as_user: Callable[[User], Client]) -> None:
+    make_message(mailbox=house.annas)
+    client = as_user(house.anna)
+    tag = poll(client)[1]
+    before = Event.objects.count()
+    with CaptureQueriesContext(connection) as captured:
+        poll(client, tag)
+    sql = [query["sql"] for query in captured.captured_queries]
+    assert not [text for text in sql if '"content"' in text or "snippet" in text]
+    assert Event.objects.count() == before
+
+
+@pytest.mark.parametrize("query", ["folder=../x", "box=x", "box=99999999", "box=9999999999999999999999", "box=-1"])
+def test_garbage_is_404(house: House, as_user: Callable[[User], Client], query: str) -> None:
+    assert as_user(house.anna).get(f"/live?{query}").status_code == 404
