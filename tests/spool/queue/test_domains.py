@@ -1,0 +1,107 @@
+"""Protected domains: added, changed and removed with their events; what makes no sense is a sentence."""
+
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts.crypto import unseal
+from audit.models import Event
+from spool.enums import RecipientPolicy, WhileUp
+from spool.models import Domain, Route
+from spool.queue import domains
+from spool.queue.domains import DomainError, Host, Settings
+from tests.factories.spool import make_delivery, make_mailbox
+
+pytestmark = pytest.mark.django_db
+NOW = timezone.now()
+PRIMARY = Settings(hosts=(Host("mail.example.test", 25), Host("192.0.2.1", 2525)))
+
+
+def test_a_domain_is_added_with_a_route_of_its_own() -> None:
+    domain = domains.add("Bücher.TEST", PRIMARY, now=NOW)
+    assert domain.name == "xn--bcher-kva.test"
+    assert [str(host) for host in domain.route.hosts.all()] == ["mail.example.test:25", "192.0.2.1:2525"]
+    assert Event.objects.get(tag="spool.domain.added").target_label == domain.name
+    with pytest.raises(DomainError, match="protected already"):
+        domains.add("bücher.test", PRIMARY, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("not a name", PRIMARY),
+        ("example.test", Settings()),
+        ("example.test", Settings(hosts=(Host("a.test"), Host("a.test")))),
+        ("example.test", Settings(hosts=PRIMARY.hosts, recipients=RecipientPolicy.DROPBOX)),
+        ("example.test", Settings(hosts=PRIMARY.hosts, dropbox="desk@elsewhere.test")),
+        ("example.test", Settings(hosts=PRIMARY.hosts, smarthost="http://x.test")),
+        ("example.test", Settings(hosts=PRIMARY.hosts, submission="smtp://user:secret@x.test:587")),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_leaves_nothing(name: str, settings: Settings) -> None:
+    with pytest.raises(DomainError):
+        domains.add(name, settings, now=NOW)
+    assert not Domain.objects.exists()
+    assert not Route.objects.exists()
+    assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":25", "host:0", "host:65536", "host:x", "a b:25", "::1:25", "host/path", "u@host:25"]
+)
+def test_bad_primaries(text: str) -> None:
+    with pytest.raises(DomainError):
+        domains.parse_host(text)
+
+
+def test_good_primaries() -> None:
+    assert domains.parse_host("mail.example.test") == Host("mail.example.test", 25)
+    assert domains.parse_host("[2001:db8::1]:2525") == Host("2001:db8::1", 2525)
+
+
+def test_a_change_touches_only_what_is_named() -> None:
+    domains.add("example.test", PRIMARY, now=NOW)
+    wanted = Settings(recipients=RecipientPolicy.DROPBOX, dropbox="desk@example.test", while_up=WhileUp.RELAY)
+    domain = domains.change("example.test", wanted, now=NOW)
+    assert domain.dropbox is not None
+    assert (domain.dropbox.address, domain.dropbox.kind) == ("desk@example.test", "shared")
+    assert domain.route.hosts.count() == 2
+    assert sorted(Event.objects.get(tag="spool.domain.changed").detail["fields"]) == [
+        "dropbox",
+        "recipients",
+        "while_up",
+    ]
+
+
+def test_a_domain_with_mailboxes_or_mail_stays() -> None:
+    delivery = make_delivery(mailbox=make_mailbox("anna@example.test"))
+    with pytest.raises(DomainError, match="still has mailboxes"):
+        domains.remove("example.test", now=NOW)
+    delivery.mailbox = None
+    delivery.save()
+    Domain.objects.get().mailboxes.all().delete()
+    with pytest.raises(DomainError, match="still keeps mail"):
+        domains.remove("example.test", now=NOW)
+
+
+def test_the_command_adds_shows_changes_and_removes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("swordfish\n")
+    call_command("domain", "add", "example.test", "--primary", "192.0.2.1:25", "--submission", "smtps://u@192.0.2.1:465",
+                 "--password-file", str(secret), "--json")  # fmt: skip
+    [shown] = json.loads(capsys.readouterr().out)
+    assert (shown["domain"], shown["primary"], shown["recipients"]) == ("example.test", ["192.0.2.1:25"], "reject")
+    route = Route.objects.get()
+    sealed = bytes(route.submission_password or b"")
+    assert unseal(sealed, f"route-submission:{route.pk}") == b"swordfish"
+    assert Event.objects.get(tag="spool.domain.added").actor_kind == "operator"
+    call_command("domain", "set", "example.test", "--recipients", "accept")
+    call_command("domain", "list")
+    assert "recipients=accept" in capsys.readouterr().out
+    call_command("domain", "remove", "example.test")
+    assert not Domain.objects.exists()
+    with pytest.raises(CommandError, match="not a protected domain"):
+        call_command("domain", "remove", "example.test")

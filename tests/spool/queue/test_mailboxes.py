@@ -1,0 +1,97 @@
+"""Mailboxes, aliases, members and their import."""
+
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts.models.user import User
+from audit.models import Event
+from spool.models import Mailbox, MailboxAlias
+from spool.queue import mailboxes
+from spool.queue.mailboxes import MailboxError
+from tests.factories.spool import make_domain
+
+NOW = timezone.now()
+
+
+@pytest.fixture(autouse=True)
+def _domain(db: None) -> None:
+    make_domain("example.test")
+
+
+def test_an_address_is_a_mailbox_or_an_alias_never_both() -> None:
+    anna = mailboxes.add("Anna@Example.test", now=NOW)
+    assert anna.address == "anna@example.test"
+    mailboxes.add_alias(anna, "chef@example.test", now=NOW)
+    assert mailboxes.get("CHEF@example.test") == anna
+    for taken in ("chef@example.test", "anna@example.test"):
+        with pytest.raises(MailboxError, match="exists already"):
+            mailboxes.add(taken, now=NOW)
+        with pytest.raises(MailboxError, match="exists already"):
+            mailboxes.add_alias(anna, taken, now=NOW)
+    mailboxes.remove_alias(anna, "chef@example.test", now=NOW)
+    with pytest.raises(MailboxError):
+        mailboxes.remove_alias(anna, "chef@example.test", now=NOW)
+    assert Event.objects.filter(tag="spool.mailbox.changed").count() == 2
+
+
+@pytest.mark.parametrize(
+    "address", ["anna", "anna@elsewhere.test", "a%b@example.test", "a!b@example.test", '"a b"@example.test']
+)
+def test_addresses_no_sender_could_reach_are_refused(address: str) -> None:
+    with pytest.raises(MailboxError):
+        mailboxes.add(address, now=NOW)
+
+
+def test_members_belong_to_shared_mailboxes() -> None:
+    user = User.objects.create(email="ben@example.test")
+    desk = mailboxes.add("desk@example.test", shared=True, now=NOW)
+    mailboxes.add_member(desk, user, now=NOW)
+    mailboxes.add_member(desk, user, now=NOW)
+    assert desk.members.count() == 1
+    mailboxes.remove_member(desk, user, now=NOW)
+    assert desk.members.count() == 0
+    with pytest.raises(MailboxError):
+        mailboxes.add_member(mailboxes.add("anna@example.test", now=NOW), user, now=NOW)
+    with pytest.raises(MailboxError):
+        mailboxes.add("x@example.test", shared=True, user=user, now=NOW)
+
+
+def test_an_import_is_all_or_nothing(tmp_path: Path) -> None:
+    User.objects.create(email="ben@example.test")
+    good = ["address,name,kind,aliases,members", "anna@example.test,Anna,,chef@example.test;boss@example.test,",
+            "desk@example.test,Desk,shared,,ben@example.test"]  # fmt: skip
+    done = mailboxes.import_csv(good, now=NOW)
+    assert done.created == ("anna@example.test", "desk@example.test")
+    assert mailboxes.import_csv(good, now=NOW).skipped == done.created
+    assert MailboxAlias.objects.count() == 2
+    for bad in (
+        "nobody@elsewhere.test,,,,",
+        "new@example.test,,group,,",
+        "new@example.test,,shared,,ghost@example.test",
+    ):
+        with pytest.raises(MailboxError, match="Line 3"):
+            mailboxes.import_csv([good[0], "first@example.test,,,,", bad], now=NOW)
+    with pytest.raises(MailboxError, match="columns"):
+        mailboxes.import_csv(["email", "x@example.test"], now=NOW)
+    assert Mailbox.objects.count() == 2
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("mailbox", "add", "desk@example.test", "--shared", "--name", "Desk")
+    call_command("mailbox", "alias", "desk@example.test", "help@example.test")
+    User.objects.create(email="ben@example.test")
+    call_command("mailbox", "member", "desk@example.test", "ben@example.test")
+    people = tmp_path / "people.csv"
+    people.write_text("address\nanna@example.test\n")
+    call_command("mailbox", "import", str(people))
+    capsys.readouterr()
+    call_command("mailbox", "list", "--json")
+    anna, desk = json.loads(capsys.readouterr().out)
+    assert anna["address"] == "anna@example.test"
+    assert (desk["aliases"], desk["members"]) == (["help@example.test"], ["ben@example.test"])
+    with pytest.raises(CommandError):
+        call_command("mailbox", "member", "anna@example.test", "ben@example.test")
