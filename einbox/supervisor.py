@@ -123,6 +123,7 @@ class Supervisor:
             kill_group(child.process.pid)
             if child.service.once and child.process.returncode == 0:
                 child.process, child.done = None, True
+                self._write_state()
                 continue
             now = time.monotonic()
             child.quick_deaths = child.quick_deaths + 1 if now - child.started_at < QUICK else 0

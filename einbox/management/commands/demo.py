@@ -1,11 +1,16 @@
 """`manage.py demo`: the demo's log-ins with the codes of this moment; `demo post` sends its mail once."""
 
+import time
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from einbox.simulation import guide, organisation, post
+from einbox.simulation import guide, organisation, post, switch
+from spool.models import Outage
+
+OUTAGE_SECONDS = 20.0
+LOOK_SECONDS = 0.2
 
 
 class Command(BaseCommand):
@@ -21,6 +26,15 @@ class Command(BaseCommand):
         if action == "show":
             self.stdout.write(guide.text())
             return
+        self._wait_for_the_outage()
         count = post.send(settings.SMTP)
         organisation.mail_sent_marker().touch(mode=0o600)
         self.stdout.write(f"einbox: {count} demo messages have arrived.")
+
+    def _wait_for_the_outage(self) -> None:
+        """Until the probes have found the primary dead, so that the mail belongs to that outage and its report."""
+        deadline = time.monotonic() + OUTAGE_SECONDS
+        while time.monotonic() < deadline and not switch.is_on(settings.HOME):
+            if Outage.objects.filter(closed_at=None).exists():
+                return
+            time.sleep(LOOK_SECONDS)
