@@ -215,9 +215,9 @@ def test_a_factor_is_dead_after_a_hundred_failures_in_a_row(client: Client) -> N
 def test_wrong_passwords_are_slowed_down(clock: time_machine.Traveller) -> None:
     user = make_user()
     tried = 0
-    for number in range(290):
-        tried += enter_password(Client(), user.email, "wrong", ip=f"198.51.100.{number % 250}").status_code == 200
-        clock.shift(1)
+    for number in range(58):
+        tried += enter_password(Client(), user.email, "wrong", ip=f"198.51.100.{number}").status_code == 200
+        clock.shift(5)
     assert tried == 10
 
 

@@ -24,14 +24,14 @@ _numbers = count(1)
 
 
 @lru_cache(maxsize=1)
-def _hash() -> str:
+def password_hash() -> str:
     return make_password(PASSWORD)
 
 
 def make_user(*, email: str = "", role: Role = Role.EMPLOYEE, factor: bool = True, **fields: Any) -> User:
     """A person with PASSWORD and, unless `factor` is False, an authenticator app."""
     user = User(email=email or f"person{next(_numbers)}@example.org", role=role, **fields)
-    user.password = _hash()
+    user.password = password_hash()
     user.save()
     if factor:
         provision.enrol_totp(user)
