@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from spool.enums import Direction
 from spool.ids import encode, new_id
-from spool.mime import dsn
+from spool.mime.dsn import Action, Notice, RecipientStatus, failure
 from spool.mime.parsed import MailAddress
 from spool.models import Delivery
 from spool.queue import content, ingest
@@ -27,13 +27,13 @@ def prepare(delivery: Delivery, result: Result, *, now: datetime, expired: bool 
         original = content.read(message)
     except content.ContentError:
         original = b""
-    status = dsn.RecipientStatus(
+    status = RecipientStatus(
         address=delivery.forward_path,
-        action=dsn.Action.EXPIRED if expired else dsn.Action.FAILED,
+        action=Action.EXPIRED if expired else Action.FAILED,
         status="4.4.7" if expired else result.enhanced or "5.0.0",
         diagnostic=f"{result.code or ''} {result.text}".strip(),
     )
-    notice = dsn.Notice(
+    notice = Notice(
         message_id=f"{encode(new_id())}.dsn@{settings.SMTP_HOSTNAME}",
         at=now,
         reporting_host=settings.SMTP_HOSTNAME,
@@ -45,4 +45,4 @@ def prepare(delivery: Delivery, result: Result, *, now: datetime, expired: bool 
         arrived=message.accepted_at,
     )
     recipient = ingest.Recipient(mailbox.address, mailbox.domain.route_id, mailbox_id=mailbox.pk, visible=True)
-    return ingest.prepare(ingest.Incoming(raw=dsn.failure(notice), recipients=(recipient,), reverse_path=""))
+    return ingest.prepare(ingest.Incoming(raw=failure(notice), recipients=(recipient,), reverse_path=""))

@@ -7,7 +7,7 @@ database being away is waited out.
 import logging
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from audit.sealing import seal
 from spool.enums import RouteState
 from spool.models import Heartbeat, Probe, Route
 from spool.queue import leases, outage, scope, visibility
-from spool.queue.probe import probe, target_of
+from spool.queue.probe import Target, probe, target_of
 from spool.queue.schedule import Evidence, probe_delay
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,6 @@ class Watch:
     _lease: leases.Held | None = None
     _probes: dict[int, Future[Evidence]] = field(default_factory=dict)
     _done_at: dict[str, float] = field(default_factory=dict)
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(PROBES_AT_ONCE, "probe"))
 
     def run(self) -> None:
         """Block until `stop`. A database that is away is tried again, said once."""
@@ -65,7 +64,6 @@ class Watch:
 
     def close(self) -> None:
         """Let another watch act at once."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
         with suppress(DjangoDatabaseError):
             if self._lease:
                 leases.release(self._lease, now=timezone.now())
@@ -128,6 +126,9 @@ class Watch:
             route = Route.objects.filter(pk=route_id).first()
             if route is None:
                 continue
+            if error := future.exception():  # our own mistake says nothing about the primary
+                log.error("the probe of %s failed", route.name, exc_info=error)
+                continue
             before = route.state
             route = outage.observe(route, future.result(), now=now, lease=self._lease)
             delay = probe_delay(RouteState(route.state), interval=settings.PROBE_INTERVAL)
@@ -137,6 +138,8 @@ class Watch:
 
     def _start_probes(self, now: datetime) -> None:
         for route in scope.routes().prefetch_related("hosts", "domains"):
+            if len(self._probes) >= PROBES_AT_ONCE:
+                return
             if route.pk in self._probes or not is_due(route, now=now):
                 continue
             # Taken before the look, so that a sender who comes meanwhile causes another.
@@ -144,7 +147,21 @@ class Watch:
                 next_probe_at=now + timedelta(seconds=settings.PROBE_INTERVAL), last_probe_at=now
             )
             target = target_of(route, helo=settings.SMTP_HOSTNAME, timeout=settings.PROBE_TIMEOUT)
-            self._probes[route.pk] = self._pool.submit(probe, target)
+            self._probes[route.pk] = _in_background(target)
+
+
+def _in_background(target: Target) -> Future[Evidence]:
+    """A look in a daemon thread: one that hangs keeps neither the loop nor the end of the process."""
+    future: Future[Evidence] = Future()
+
+    def look() -> None:
+        try:
+            future.set_result(probe(target))
+        except Exception as error:  # noqa: BLE001 - handed to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=look, daemon=True, name="probe").start()
+    return future
 
 
 def is_due(route: Route, *, now: datetime) -> bool:
