@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
 from audit.record import record
@@ -41,7 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with operator():
+            with operator(), transaction.atomic():  # all of what was named, or nothing
                 rows = self._act(options, timezone.now())
         except ActError as error:
             raise CommandError(str(error)) from error

@@ -1,0 +1,123 @@
+"""`manage.py queue` and `manage.py outage`: acts leave events of the operator, wrong ones change nothing."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from audit.models import Event
+from audit.tags import Tag
+from spool.enums import DeliveryState, Direction, RouteState
+from spool.ids import encode
+from spool.models import Delivery, Outage, Route
+from spool.queue import content
+from spool.queue.drain import Drain
+from tests.doubles.primary import Primary
+from tests.factories.spool import make_delivery, make_domain, make_mailbox, make_message
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def manage(*arguments: str) -> Any:
+    out = StringIO()
+    call_command(*arguments, "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+def test_list_and_show_hold_envelopes_and_no_content() -> None:
+    delivery = make_delivery()
+    (row,) = manage("queue", "list")
+    assert (row["id"], row["to"], row["state"]) == (delivery.public_id, delivery.forward_path, "queued")
+    for public_id in (delivery.public_id, delivery.message.public_id, delivery.public_id.lower()):
+        (shown,) = manage("queue", "show", public_id)
+        assert shown["tries"] == []
+        assert "The figures" not in json.dumps(shown)
+    assert manage("queue", "list", "--state", "delivered") == []
+    assert manage("queue", "list", "--domain", "elsewhere.test") == []
+    assert Event.objects.filter(tag=Tag.QUEUE_VIEWED.value).count() == 3
+
+
+def test_hold_and_release() -> None:
+    delivery = make_delivery()
+    assert manage("queue", "hold", delivery.public_id, "--reason", "legal")[0]["held"]
+    for act, why in (("hold", "held already"), ("retry", "release it first"), ("redeliver", "not finished")):
+        with pytest.raises(CommandError, match=why):
+            manage("queue", act, delivery.public_id, "--reason", "again")
+    assert not manage("queue", "release", delivery.public_id, "--reason", "cleared")[0]["held"]
+    with pytest.raises(CommandError, match="neither held nor in review"):
+        manage("queue", "release", delivery.public_id, "--reason", "twice")
+    events = Event.objects.order_by("at", "id")
+    assert [event.tag for event in events] == [Tag.DELIVERY_HELD.value, Tag.DELIVERY_RELEASED.value]
+    assert all(event.actor_label.startswith("operator:") for event in events)
+    assert [event.detail["reason"] for event in events] == ["legal", "cleared"]
+
+
+def test_review_is_released_to_another_try() -> None:
+    delivery = make_delivery(state=DeliveryState.REVIEW, next_attempt_at=timezone.now() + timedelta(days=1))
+    assert manage("queue", "release", delivery.public_id, "--reason", "mailbox made")[0]["state"] == "queued"
+    delivery.refresh_from_db()
+    assert delivery.next_attempt_at <= timezone.now()
+
+
+@pytest.mark.parametrize("public_id", ["nonsense", encode(1), "0" * 14])
+def test_unknown_ids_are_errors(public_id: str) -> None:
+    with pytest.raises(CommandError):
+        manage("queue", "show", public_id)
+
+
+def test_a_primary_that_lost_mail_after_its_250_gets_all_of_it_again() -> None:
+    with Primary() as primary:
+        mailbox = make_mailbox()
+        route = mailbox.domain.route
+        route.hosts.update(port=primary.port)
+        messages = [make_message(mailbox=mailbox) for _ in range(5)]
+        Drain(route, Direction.INBOUND).run()
+        lost = [kept.octets for kept in primary.kept]
+        primary.kept.clear()
+        arguments = ("--domain", mailbox.domain.name, "--since", "2020-01-01T00:00:00Z", "--reason", "disk lost")
+        assert len(manage("queue", "redeliver", *arguments)) == 5
+        Drain(route, Direction.INBOUND).run()
+        assert sorted(kept.octets for kept in primary.kept) == sorted(lost)
+    assert Event.objects.filter(tag=Tag.DELIVERY_REDELIVERED.value).count() == 5
+    content.erase(messages, now=timezone.now())
+    with pytest.raises(CommandError, match="erased"):
+        manage("queue", "redeliver", messages[0].public_id, "--reason", "again")
+    with pytest.raises(CommandError, match="name an id"):
+        manage("queue", "redeliver", *arguments)
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"delivered"}
+
+
+def test_outage_open_close_twice_and_unknown() -> None:
+    domain = make_domain()
+    assert manage("outage", "list") == []
+    (row,) = manage("outage", "open", domain.name, "--reason", "fire")
+    assert (row["kind"], row["state"], row["reason"]) == ("declared", "down", "fire")
+    for arguments in (
+        ("open", domain.name, "--reason", "again"),
+        ("open", "unknown.test", "--reason", "x"),
+        ("open", domain.name, "--reason", "x", "--until", "2020-01-01T00:00"),
+        ("schedule", domain.name, "--from", "2020-01-01T00:00", "--reason", "x"),
+        ("close", "unknown.test", "--reason", "x"),
+    ):
+        with pytest.raises(CommandError):
+            manage("outage", *arguments)
+    assert manage("outage", "announce", domain.name, "Back at noon.")[0]["state"] == "down"
+    assert manage("outage", "close", domain.name, "--reason", "out")[0]["state"] == "recovering"
+    with pytest.raises(CommandError):
+        manage("outage", "close", domain.name, "--reason", "twice")
+    assert Route.objects.get().state == RouteState.RECOVERING
+    assert Outage.objects.get().announced_by.startswith("operator:")
+
+
+def test_outage_schedule_and_call_off() -> None:
+    domain = make_domain()
+    manage("outage", "schedule", domain.name, "--from", "2999-01-01T22:00Z", "--until", "2999-01-02", "--reason", "x")
+    assert [row["state"] for row in manage("outage", "list")] == ["to come"]
+    manage("outage", "close", domain.name, "--reason", "not needed")
+    assert manage("outage", "list") == []
+    with pytest.raises(CommandError, match="no open outage"):
+        manage("outage", "close", domain.name, "--reason", "twice")
