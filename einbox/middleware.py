@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 
+from spool.failpoints import failpoint
+
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 # docs/threat-model.md rows C30, C44; the mail body view sets its own stricter policy.
@@ -27,6 +29,7 @@ class ResponseHeadersMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
+        failpoint("web.before_response")
         response.headers.setdefault("Content-Security-Policy", APP_CSP)
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")

@@ -2,6 +2,7 @@
 
 import re
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from http.cookiejar import CookieJar
 from django_otp.oath import totp
 
 TIMEOUT = 30.0  # seconds
+PATIENCE = 20.0  # seconds of pressing reload
 REPLY_LINK = re.compile(r'href="([^"]*/reply/[^"]*)"')
 MESSAGE_LINK = re.compile(r'href="(/m/[0-9A-Z]{13}/)"')
 
@@ -80,6 +82,7 @@ class Person:
     email: str
     password: str
     totp_key: bytes
+    logged_in_at: float = 0.0  # time.monotonic()
 
     def __post_init__(self) -> None:
         jar = urllib.request.HTTPCookieProcessor(CookieJar())
@@ -95,8 +98,20 @@ class Person:
         return self._open(urllib.request.Request(url, data=data, headers=headers))  # noqa: S310 - http only
 
     def _open(self, request: urllib.request.Request) -> Page:
-        with self._opener.open(request, timeout=TIMEOUT) as response:
-            return Page(response.url, response.status, response.read().decode("utf-8", "replace"))
+        """Like a person, presses "reload" while the server does not answer; an answer is an answer, though."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with self._opener.open(request, timeout=TIMEOUT) as response:
+                    return Page(response.url, response.status, response.read().decode("utf-8", "replace"))
+            except urllib.error.HTTPError as error:
+                message = f"{request.full_url} answered {error.code}"
+                raise DrillPersonError(message) from error
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    message = f"{request.full_url} did not answer ({type(error).__name__})"
+                    raise DrillPersonError(message) from error
+            time.sleep(0.3)
 
     def log_in(self) -> Page:
         """Both stages. Raises DrillPersonError if the inbox is not reached."""
@@ -109,14 +124,18 @@ class Person:
         if "/account/" in page.url:
             message = f"log-in ended at {page.url}"
             raise DrillPersonError(message)
+        self.logged_in_at = time.monotonic()
         return page
+
+    def inbox_links(self) -> list[str]:
+        """Links of the messages in the inbox."""
+        return list(dict.fromkeys(MESSAGE_LINK.findall(self.get("/").text)))
 
     def wait_for_mail(self, *, seconds: float) -> list[str]:
         """Links of the messages in the inbox, as soon as there is one. Raises DrillPersonError after `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            links = list(dict.fromkeys(MESSAGE_LINK.findall(self.get("/").text)))
-            if links:
+            if links := self.inbox_links():
                 return links
             time.sleep(0.2)
         message = f"no message in the inbox of {self.email} within {seconds} s"

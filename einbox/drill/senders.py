@@ -71,19 +71,21 @@ class Senders:
     deadline: float  # time.monotonic()
     on_accepted: Callable[[str, DrillMail], None] = lambda _host, _mail: None
     unsent: list[DrillMail] = field(default_factory=list)
+    pace: float = 0.0  # mails a second over all sessions; 0: as fast as they go
 
     def send_all(self, mails: Sequence[DrillMail], *, sessions: int) -> None:
         """Send every mail; returns when each was accepted, or when the deadline has passed (see `unsent`)."""
         queue: SimpleQueue[DrillMail] = SimpleQueue()
         for mail in mails:
             queue.put(mail)
-        threads = [threading.Thread(target=self._work, args=(queue,), daemon=True) for _ in range(sessions)]
+        interval = sessions / self.pace if self.pace else 0.0
+        threads = [threading.Thread(target=self._work, args=(queue, interval), daemon=True) for _ in range(sessions)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    def _work(self, queue: SimpleQueue[DrillMail]) -> None:
+    def _work(self, queue: SimpleQueue[DrillMail], interval: float) -> None:
         while True:
             try:
                 mail = queue.get_nowait()
@@ -91,6 +93,7 @@ class Senders:
                 return
             if not self._send(mail):
                 self.unsent.append(mail)
+            time.sleep(interval)
 
     def _send(self, mail: DrillMail) -> bool:
         waiting = mail.recipients

@@ -32,12 +32,14 @@ def fingerprint(content: bytes) -> tuple[str, str]:
 class Recorder:
     """aiosmtpd handler: accepts everything, records it, then answers."""
 
-    def __init__(self, log: BinaryIO) -> None:
+    def __init__(self, log: BinaryIO, delay: float) -> None:
         self.log = log
+        self.delay = delay
 
     async def handle_DATA(  # noqa: N802 - aiosmtpd finds its hooks by this name
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
+        await asyncio.sleep(self.delay)
         content = envelope.content if isinstance(envelope.content, bytes) else b""
         token, digest = fingerprint(content)
         for recipient in envelope.rcpt_tos:
@@ -48,13 +50,13 @@ class Recorder:
         return "250 2.0.0 kept by the drill's primary"
 
 
-async def serve(port: int, log_path: Path) -> None:
+async def serve(port: int, log_path: Path, delay: float) -> None:
     """Listen on loopback until SIGTERM."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     with log_path.open("ab") as log:
-        handler = Recorder(log)
+        handler = Recorder(log, delay)
 
         def factory() -> Any:
             return SMTP(handler, hostname="primary.test", data_size_limit=SIZE_LIMIT, enable_SMTPUTF8=True)
@@ -79,5 +81,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds for each message")
     options = parser.parse_args()
-    asyncio.run(serve(options.port, options.log))
+    asyncio.run(serve(options.port, options.log, options.delay))

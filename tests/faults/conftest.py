@@ -1,0 +1,59 @@
+"""An installation of its own for each fault test: embedded, or on a fresh PostgreSQL database with Redis."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from einbox.keys import new_field_key
+from tests.faults.installation import Installation
+
+
+@pytest.fixture
+def installation() -> Iterator[Installation]:
+    """Its directory goes when the test has passed or failed; a failed drill says what its logs held."""
+    home = Path(tempfile.mkdtemp(prefix="einbox-fault-"))
+    database = os.environ.get("TEST_DATABASE_URL", "")
+    try:
+        if database:
+            with fresh_database(database) as url:
+                yield Installation(home, production(url))
+        else:
+            yield Installation(home)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def production(database_url: str) -> dict[str, str]:
+    return {
+        "EINBOX_DATABASE_URL": database_url,
+        "EINBOX_BROKER_URL": os.environ["TEST_REDIS_URL"],
+        "EINBOX_SECRET_KEY": secrets.token_urlsafe(48),
+        "EINBOX_FIELD_KEYS": new_field_key(),
+    }
+
+
+class fresh_database:  # noqa: N801 - reads as a function
+    """A database beside the one of `url`, dropped at the end."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.name = f"einbox_fault_{secrets.token_hex(4)}"
+
+    def __enter__(self) -> str:
+        self._run(f'CREATE DATABASE "{self.name}"')
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{self.name}"))
+
+    def __exit__(self, *_: object) -> None:
+        self._run(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+
+    def _run(self, statement: str) -> None:
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)

@@ -1,0 +1,52 @@
+"""The main job, end to end: a whole emergency as real processes on real SMTP, and the ledger that balances it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.faults.installation import ROOT, Installation
+
+pytestmark = pytest.mark.slow
+
+
+def test_drill_balances(installation: Installation) -> None:
+    code, ledger, said = installation.drill("--messages", "150")
+    assert code == 0, said
+    assert (ledger["lost"], ledger["duplicated"], ledger["problems"]) == (0, 0, [])
+    rest = ("delivered", "held", "removed", "bounced", "expired", "merged")
+    assert ledger["accepted"] == sum(ledger[name] for name in rest)
+    assert ledger["accepted"] >= 150
+    assert not list(installation.home.glob("drill-*")), "a good drill leaves no logs behind"
+
+
+def test_bad_options_are_refused_with_a_sentence(installation: Installation) -> None:
+    code, _, said = installation.drill("--messages", "0")
+    assert code == 1
+    assert "must be from 1" in said
+
+
+def test_a_250_before_the_commit_is_found_out(installation: Installation) -> None:
+    """The rig is not blind: with the switch that answers too early, killing smtpd must show as loss."""
+    installation.failpoints.write_text("smtpd.reply_before_commit=on,smtpd.after_write=kill:5")
+    code, ledger, said = installation.drill("--messages", "60")
+    assert code == 1, said
+    assert ledger["lost"] > 0
+
+
+@pytest.mark.postfix
+def test_drill_with_postfix_as_the_primary(installation: Installation) -> None:
+    """200 messages into a real Postfix; its mailbox files are counted."""
+    environment = installation.environment
+    installation.home.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.postfix_drill", "--messages", "200"],
+        env=environment,
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "lost 0" in done.stdout

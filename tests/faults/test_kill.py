@@ -1,0 +1,24 @@
+"""Every process of the tree is killed at random through a whole emergency; the ledger still balances."""
+
+import pytest
+
+from tests.faults.installation import Installation, Killer
+
+pytestmark = pytest.mark.slow
+
+KILLS = 20
+
+
+def test_nothing_is_lost_while_processes_are_killed(installation: Installation) -> None:
+    process = installation.start(
+        "drill", "--json", "--messages", "300", "--pace", "12", "--primary-delay", "0.05", "--sessions", "8"
+    )
+    with Killer(installation, seed=20) as killer:
+        code, ledger, said = installation.ledger_of(process, seconds=400)
+    report = killer.report()
+    print(report, {name: ledger.get(name) for name in ("lost", "duplicated", "ambiguous", "merged")})
+    assert code == 0, said
+    assert ledger["lost"] == 0
+    assert ledger["duplicated"] <= ledger["ambiguous"]
+    assert report["kills"] >= KILLS, report
+    assert report["inside"] * 2 >= report["kills"], report
