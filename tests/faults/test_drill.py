@@ -50,3 +50,23 @@ def test_drill_with_postfix_as_the_primary(installation: Installation) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "lost 0" in done.stdout
+
+
+@pytest.mark.services
+def test_without_redis_everything_but_the_drain_works(installation: Installation) -> None:
+    """Detection, capture, log-in, reading and writing need only the database (rule 4)."""
+    from einbox.drill.stage import free_ports
+
+    (port,) = free_ports(1)
+    installation.extra["EINBOX_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.redis_drill", str(port)],
+        env=installation.environment,
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "'lost': 0" in done.stdout
