@@ -13,6 +13,7 @@ from django.conf import settings
 from einbox.celery import app
 
 EMBEDDED_THREADS = 4
+SCHEDULER = "celery.beat:Scheduler"  # keeps no file: every entry is a short interval
 
 
 def is_embedded() -> bool:
@@ -35,7 +36,7 @@ def run_worker(*, concurrency: int | None = None) -> None:
         worker.start()
         sys.exit(worker.exitcode)
     worker = app.Worker(pool="threads", concurrency=concurrency or EMBEDDED_THREADS, **options)
-    beat: Any = EmbeddedService(app, thread=True, max_interval=1)
+    beat: Any = EmbeddedService(app, thread=True, scheduler_cls=SCHEDULER)
     beat.start()
     try:
         worker.start()
@@ -46,4 +47,4 @@ def run_worker(*, concurrency: int | None = None) -> None:
 
 def run_beat() -> None:
     """The sweeps' clock for production; several are harmless, for every sweep is idempotent."""
-    app.Beat(loglevel=settings.LOG_LEVEL, quiet=True).run()
+    app.Beat(scheduler=SCHEDULER, loglevel=settings.LOG_LEVEL, quiet=True).run()

@@ -25,7 +25,7 @@ def main() -> None:
     django.setup()
     from einbox.management.commands.up import services  # noqa: PLC0415 - needs the settings
 
-    Supervisor(services(), options.state).run()
+    Supervisor(services(demo=False), options.state).run()
 
 
 if __name__ == "__main__":
