@@ -5,19 +5,33 @@ Access never rests on an id being secret.
 """
 
 import secrets
+import threading
 import time
 
 EPOCH_MS = 1_577_836_800_000
 RANDOM_BITS = 22
 LENGTH = 13
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+STEP = 1 << 10  # keys of one moment in one process lie up to this far apart
+RECENT = 1000 << RANDOM_BITS  # one second; a clock set back further starts anew
+_lock = threading.Lock()
+_last = 0
 _DECODE = {character: value for value, character in enumerate(ALPHABET)} | {"I": 1, "L": 1, "O": 0}
 
 
 def new_id(now_ms: int | None = None) -> int:
-    """A new key; `now_ms` is Unix time in milliseconds (default: now)."""
+    """A new key; `now_ms` is Unix time in milliseconds (default: now).
+
+    Within a process always greater than the last, so that a burst never makes a key twice.
+    """
+    global _last  # noqa: PLW0603 - the last key of this process, under its lock
     moment = (time.time_ns() // 1_000_000 if now_ms is None else now_ms) - EPOCH_MS
-    return (moment & (1 << 41) - 1) << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
+    fresh = (moment & (1 << 41) - 1) << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
+    with _lock:
+        if fresh <= _last < fresh + RECENT:
+            fresh = _last + 1 + secrets.randbelow(STEP)
+        _last = fresh
+    return fresh
 
 
 def encode(value: int) -> str:

@@ -13,7 +13,8 @@ from django_otp.oath import totp
 
 TIMEOUT = 30.0  # seconds
 PATIENCE = 20.0  # seconds of pressing reload
-REPLY_LINK = re.compile(r'href="([^"]*/reply/[^"]*)"')
+TAGS = re.compile(r"<[^>]*>")
+REPLY_LINK = re.compile(r'href="([^"]*/reply)"')
 MESSAGE_LINK = re.compile(r'href="(/m/[0-9A-Z]{13}/)"')
 
 
@@ -33,7 +34,7 @@ class _Forms(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.forms: list[Form] = []
-        self._text: str | None = None
+        self._textarea = self._select = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
@@ -42,19 +43,29 @@ class _Forms(HTMLParser):
         elif self.forms and tag == "input" and values.get("type") not in {"submit", "checkbox", "radio", "file"}:
             if "name" in values:
                 self.forms[-1].fields[values["name"]] = values.get("value", "")
-        elif self.forms and tag in {"textarea", "select"} and "name" in values:
-            self._text = values["name"]
-            self.forms[-1].fields[self._text] = ""
-        elif self.forms and tag == "option" and self._text and "selected" in values:
-            self.forms[-1].fields[self._text] = values.get("value", "")
+        elif self.forms and tag == "textarea" and "name" in values:
+            self._textarea = values["name"]
+            self.forms[-1].fields[self._textarea] = ""
+        elif self.forms and tag == "select":
+            self._select = values.get("name", "")
+        elif self._select and tag == "option":
+            self._choose(values)
+
+    def _choose(self, option: dict[str, str]) -> None:
+        """The selected option, else the first, as a browser does."""
+        fields = self.forms[-1].fields
+        if "selected" in option or self._select not in fields:
+            fields[self._select] = option.get("value", "")
 
     def handle_data(self, data: str) -> None:
-        if self._text and self.forms:
-            self.forms[-1].fields[self._text] += data
+        if self._textarea:
+            self.forms[-1].fields[self._textarea] += data
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in {"textarea", "select"}:
-            self._text = None
+        if tag == "textarea":
+            self._textarea = ""
+        if tag == "select":
+            self._select = ""
 
 
 @dataclass
@@ -105,7 +116,8 @@ class Person:
                 with self._opener.open(request, timeout=TIMEOUT) as response:
                     return Page(response.url, response.status, response.read().decode("utf-8", "replace"))
             except urllib.error.HTTPError as error:
-                message = f"{request.full_url} answered {error.code}"
+                said = " ".join(TAGS.sub(" ", error.read().decode("utf-8", "replace")).split())
+                message = f"{request.full_url} answered {error.code}: {said[300:1500]}"
                 raise DrillPersonError(message) from error
             except OSError as error:
                 if time.monotonic() > deadline:
@@ -149,4 +161,8 @@ class Person:
             message = f"{link} offers no reply"
             raise DrillPersonError(message)
         page = self.get(reply_link[1])
-        return self.submit(page, page.form_with("body"), body=text, action="send")
+        sent = self.submit(page, page.form_with("body"), body=text, act="send")
+        if "/write/" in sent.url:
+            message = f"the answer to {link} was not sent"
+            raise DrillPersonError(message)
+        return sent

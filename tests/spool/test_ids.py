@@ -29,3 +29,8 @@ def test_ids_follow_time() -> None:
 def test_short_text_is_refused() -> None:
     with pytest.raises(ValueError, match="13"):
         ids.decode("ABC")
+
+
+def test_a_burst_never_makes_a_key_twice() -> None:
+    made = [ids.new_id() for _ in range(50_000)]
+    assert made == sorted(set(made))
