@@ -22,7 +22,7 @@ from einbox.drill.senders import Senders, SendersLog, verdict
 from einbox.drill.sink import read_log
 from einbox.drill.stage import DrillError, Stage, wait_until
 from spool.enums import UNFINISHED, DeliveryState, Outcome, RouteState
-from spool.models import Attempt, Delivery, Message, Route
+from spool.models import Attempt, Delivery, Message, Outage, Route
 from spool.queue import queries
 
 HEALTHY_MAILS = 5
@@ -126,6 +126,7 @@ def _mail_arrives(play: Play) -> None:
     if not play.visible_after:
         message = f"the person could not finish; see {stage.directory}"
         raise DrillError(message)
+    wait_until(lambda: play.route.state == RouteState.DOWN, seconds=DETECT_SECONDS, what="the route's way down")
     play.say(f"outage noticed after {play.detected_after:.1f} s; {play.plan.messages} mails sent")
     play.say(f"person logged in with a code, read and answered; first mail visible after {play.visible_after:.1f} s")
 
@@ -166,7 +167,7 @@ def _returns(play: Play) -> None:
         seconds=play.plan.drain_seconds,
         what="the drain",
     )
-    wait_until(lambda: play.route.state == RouteState.UP, seconds=DETECT_SECONDS, what="the end of the outage")
+    wait_until(lambda: not _open_outages(stage).exists(), seconds=DETECT_SECONDS, what="the end of the outage")
     times = [row.finished_at for row in _of_domain(stage) if row.finished_at and row.finished_at >= back_at]
     span = (max(times) - min(times)).total_seconds() if times else 0.0
     play.drain_rate = len(times) / max(span, 0.1)
@@ -231,6 +232,10 @@ def _of_domain(stage: Stage) -> QuerySet[Delivery]:
     return Delivery.objects.filter(route__domains__name=stage.domain)
 
 
+def _open_outages(stage: Stage) -> QuerySet[Outage]:
+    return Outage.objects.filter(route__domains__name=stage.domain, closed_at__isnull=True)
+
+
 def _ports(stage: Stage) -> list[tuple[str, int]]:
     return [("primary", stage.primary.port), ("einbox", stage.smtp_port)]
 
@@ -238,5 +243,5 @@ def _ports(stage: Stage) -> list[tuple[str, int]]:
 def acts_of_people(stage: Stage) -> list[str]:
     """Who did what, from the audit log: one line an act of the drill's people."""
     sentences = {tag.value: tag.info.sentence for tag in Tag}
-    events = Event.objects.filter(drill=False, actor_id__in=[user.pk for user, _ in stage.people]).order_by("id")
+    events = Event.objects.filter(actor_id__in=[user.pk for user, _ in stage.people]).order_by("id")
     return [f"{event.at:%H:%M:%S} {event.actor_label} {sentences[event.tag]}" for event in events]

@@ -24,6 +24,7 @@ from django.utils import timezone
 from accounts import provision
 from accounts.enums import Role
 from accounts.models import User
+from audit.context import acting, current
 from einbox.drill.person import Person
 from einbox.drill.primary import Primary, Sink, spawn
 from einbox.process import kill_group
@@ -127,8 +128,9 @@ class Stage:
                 kill_group(self.tree.pid)
                 self.tree.wait()
             self.tree = None
-        for user, _ in self.people:
-            provision.deactivate(user, reason="drill ended")
+        with acting(current().actor, drill=True):
+            for user, _ in self.people:
+                provision.deactivate(user, reason="drill ended")
 
 
 # The drill's web speaks plain HTTP on loopback whatever the product's does; nothing else changes.
@@ -170,17 +172,18 @@ def set_up(directory: Path, make_primary: Callable[[Path, int], Primary] = Sink)
     primary = make_primary(directory, primary_port)
     stage = Stage(directory, f"drill-{secrets.token_hex(4)}", primary, smtp_port, web_port)
     try:
-        host = domains.Host("127.0.0.1", stage.primary.port)
-        wanted = domains.Settings(hosts=(host,), tls=TlsPolicy.NONE, recipients=RecipientPolicy.REJECT)
-        domains.add(stage.domain, wanted, now=timezone.now(), drill=True)
-        _people(stage)
+        with acting(current().actor, drill=True):
+            _furnish(stage)
         yield stage
     finally:
         stage.stop()
 
 
-def _people(stage: Stage) -> None:
+def _furnish(stage: Stage) -> None:
     now = timezone.now()
+    host = domains.Host("127.0.0.1", stage.primary.port)
+    wanted = domains.Settings(hosts=(host,), tls=TlsPolicy.NONE, recipients=RecipientPolicy.REJECT)
+    domains.add(stage.domain, wanted, now=now, drill=True)
     for name, role in NAMES:
         email = f"{name.split()[0].lower()}@{stage.domain}"
         user, person = _make_person(email, name, role, stage.base_url)
