@@ -36,4 +36,6 @@ OPENS: dict[str, frozenset[Role]] = {
     "spool:junk": EVERYBODY,
     "spool:trash": EVERYBODY,
     "spool:live": EVERYBODY,
+    "spool:compose": EVERYBODY,
+    "spool:outbox": EVERYBODY,
 }
