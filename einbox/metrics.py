@@ -87,10 +87,6 @@ class DatabaseCollector(Collector):
         accepted = CounterMetricFamily("einbox_messages", "Messages accepted or written since the first start")
         accepted.add_metric([], Message.objects.count())
         yield accepted
-        smtp = CounterMetricFamily("einbox_smtpd", "What the SMTP server did, refusals by reason", labels=["what"])
-        for name, value in Counter.objects.filter(name__startswith="smtpd.").values_list("name", "value"):
-            smtp.add_metric([name.removeprefix("smtpd.")], value)
-        yield smtp
         counted = CounterMetricFamily(
             "einbox_counted", "What the processes counted, refusals by reason", labels=["name"]
         )
