@@ -17,6 +17,7 @@ from spool.webmail import access, listing, places, readiness, version
 from spool.webmail.context import status_line
 from spool.webmail.reader import reader
 
+MAX_KEY = 2**63  # a larger number is no key of any database
 SIZES = ("full", "pane", "line")  # of the status line; it is sent along with a changed list
 
 
@@ -96,7 +97,7 @@ def _number(text: str) -> int | None:
 def _box(user: User, box_id: int | None) -> Mailbox | None:
     if box_id is None:
         return None
-    found = access.mailboxes(user).filter(pk=box_id).first()
+    found = access.mailboxes(user).filter(pk=box_id).first() if box_id < MAX_KEY else None
     if found is None:
         raise Http404
     return found

@@ -4,7 +4,8 @@
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from math import ceil
 
 from django.db.models import Q
 from django.utils import timezone
@@ -14,9 +15,10 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from spool.enums import DeliveryState, RouteState
 from spool.models import Delivery, Outage, Route
+from spool.queue import queries, scope
 
 SEVERITY = {RouteState.DOWN: 3, RouteState.SUSPECT: 2, RouteState.RECOVERING: 1, RouteState.UP: 0}
-STALE = timedelta(seconds=60)  # an `up` that nobody confirmed for so long is not believed
+STALE = queries.STALE_AFTER  # an `up` that nobody confirmed for so long is not believed
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Facts:
     outage: Outage | None = None
     delivered: int = 0
     total: int = 0
-    seconds_left: int | None = None
+    seconds_left: float | None = None
     writing_open: bool = False
 
 
@@ -60,14 +62,10 @@ class StatusLine:
 UNKNOWN = Facts(state="unknown")
 
 
-def routes_of(user: User | None) -> "list[Route]":
-    """The routes behind a person's mailboxes; of everybody when nobody is logged in or he has no mailbox."""
-    routes = Route.objects.filter(domains__is_drill=bool(user and user.is_drill)).distinct()
-    if user is not None:
-        mine = Q(domains__mailboxes__user=user) | Q(domains__mailboxes__members__user=user)
-        if own := list(Route.objects.filter(mine, domains__mailboxes__is_active=True).distinct()):
-            return own
-    return list(routes)
+def routes_of(user: User | None) -> list[Route]:
+    """The routes behind a person's mailboxes; all of them when nobody is logged in or he has no mailbox."""
+    own = list(queries.routes_of(user)) if user is not None else []
+    return own or list(scope.routes().distinct())
 
 
 def facts(user: User | None, *, now: datetime) -> Facts:
@@ -76,8 +74,9 @@ def facts(user: User | None, *, now: datetime) -> Facts:
     if not routes:
         return UNKNOWN
     worst = max(routes, key=lambda route: (SEVERITY[RouteState(route.state)], -route.state_since.timestamp()))
-    outage = Outage.objects.filter(route=worst, closed_at__isnull=True).first()
-    delivered, total = _progress(user, outage) if worst.state == RouteState.RECOVERING and user else (0, 0)
+    outage = queries.open_outage_of(worst)
+    draining = worst.state == RouteState.RECOVERING and user is not None
+    delivered, total = _progress(user, outage) if draining else (0, 0)
     return Facts(
         state=worst.state,
         since=outage.opened_at if outage else worst.state_since,
@@ -86,13 +85,14 @@ def facts(user: User | None, *, now: datetime) -> Facts:
         outage=outage,
         delivered=delivered,
         total=total,
-        writing_open=outage is not None or worst.state != RouteState.UP,
+        seconds_left=queries.route_status(worst, now=now).seconds_left if draining else None,
+        writing_open=any(queries.writing_open(route) for route in routes),
     )
 
 
-def _progress(user: User, outage: Outage | None) -> tuple[int, int]:
+def _progress(user: User | None, outage: Outage | None) -> tuple[int, int]:
     """How many of the person's messages of this outage went home, and how many there are."""
-    if outage is None:
+    if outage is None or user is None:
         return 0, 0
     mine = Delivery.objects.filter(
         Q(mailbox__user=user) | Q(mailbox__members__user=user),
@@ -144,7 +144,7 @@ def _with_news(line: StatusLine, outage: Outage | None) -> StatusLine:
 
 
 def _recovering(known: Facts) -> StatusLine:
-    minutes = -(-known.seconds_left // 60) if known.seconds_left else 0
+    minutes = ceil(known.seconds_left / 60) if known.seconds_left else 0
     counted = _("%(done)d of %(total)d delivered.") % {"done": known.delivered, "total": known.total}
     return StatusLine(
         state=known.state,

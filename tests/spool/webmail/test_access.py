@@ -84,6 +84,8 @@ def test_garbage_is_404(house: House, as_user: Callable[[User], Client], garbage
     client = as_user(house.anna)
     for name in ("", "body", "raw", "headers", "story", "band", "part/1"):
         assert client.get(f"/m/{garbage}/{name}").status_code == 404
+    for number in (0, 10**6, 2**63, 10**30):
+        assert client.get(f"/box/{number}/").status_code == 404
 
 
 def test_without_log_in_there_is_only_the_way_to_it(house: House, client: Client) -> None:
