@@ -101,7 +101,7 @@ class Installation:
         except OSError:
             return 0, ""
 
-    def wait_until_up(self, seconds: float = 30) -> None:
+    def wait_until_up(self, seconds: float = 90) -> None:
         wait_for(lambda: self.fetch("/healthz")[0] == 200, seconds=seconds, what=f"web, see {self.output()}")
 
     def pids(self) -> dict[str, int]:

@@ -1,0 +1,88 @@
+"""What doctor says, and that each check can fail."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from django.utils import timezone
+
+from accounts.enums import Role
+from accounts.provision import create_user, enrol_totp
+from audit.record import record
+from audit.tags import Tag
+from einbox.doctor import FAIL, OK, WARN, examine
+from spool.models import Delivery, Domain
+from tests.doubles.installation import free_port
+from tests.factories.spool import make_domain, make_mailbox, make_message, make_route
+
+pytestmark = pytest.mark.django_db
+
+
+def states() -> dict[str, str]:
+    return {finding.check: finding.state for finding in examine(now=timezone.now())}
+
+
+def test_an_empty_installation_would_fail() -> None:
+    found = states()
+    assert found["domains"] == found["admins"] == found["keys copy"] == FAIL
+    assert found["process smtpd"] == found["process watch"] == FAIL
+    assert found["drill"] == found["backup"] == WARN
+
+
+def test_people_without_a_factor_are_counted_and_an_admin_is_needed() -> None:
+    create_user(email="one@company.example")
+    admin = create_user(email="admin@company.example", role=Role.ADMIN)
+    assert states()["admins"] == FAIL
+    enrol_totp(admin)
+    found = states()
+    assert "admins" not in found
+    assert found["people"] == WARN
+
+
+def test_a_primary_that_does_not_answer_fails() -> None:
+    make_domain("dead.example", route=make_route(name="dead.example", port=free_port()))
+    assert states()["primary dead.example"] == FAIL
+
+
+def test_a_clock_that_went_back_fails() -> None:
+    record(Tag.KEYS_SHOWN, at=timezone.now() + timedelta(hours=1))
+    assert states()["clock"] == FAIL
+
+
+def test_old_mail_while_the_server_is_up_is_said() -> None:
+    message = make_message(mailbox=make_mailbox("mara@slow.example"))
+    assert states()["queue"] == OK
+    Delivery.objects.filter(message=message).update(created_at=timezone.now() - timedelta(hours=5))
+    assert states()["queue"] == WARN
+    assert Domain.objects.get(name="slow.example")
+
+
+@pytest.mark.parametrize(("days", "state"), [(-1, FAIL), (5, WARN), (60, OK)])
+def test_certificates_are_looked_at(tmp_path: Path, settings, days: int, state: str) -> None:  # type: ignore[no-untyped-def]
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "einbox.example")])
+    now = timezone.now()
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days))
+        .sign(key, SHA256())
+    )
+    (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    settings.SMTP_CERT = str(tmp_path / "cert.pem")
+    assert states()["tls smtp"] == state
+
+
+def test_a_certificate_that_is_none_fails(tmp_path: Path, settings) -> None:  # type: ignore[no-untyped-def]
+    settings.TLS_CERT = str(tmp_path / "absent.pem")
+    assert states()["tls web"] == FAIL
+
+
+def test_demo_accounts_are_named() -> None:
+    create_user(email="demo@company.example", demo=True)
+    assert states()["demo"] == WARN
