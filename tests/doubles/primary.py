@@ -18,7 +18,6 @@ import signal
 import ssl
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -414,8 +413,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
     with Primary(port=options.port, log=log) as primary:
         sys.stderr.write(f"listening on 127.0.0.1:{primary.port}\n")
-        while not stopped.is_set():
-            time.sleep(0.1)
+        stopped.wait()
 
 
 if __name__ == "__main__":
