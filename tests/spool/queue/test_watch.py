@@ -20,7 +20,7 @@ from spool.enums import RouteState
 from spool.models import Delivery, Heartbeat, Lease, Probe, Route
 from spool.queue.probe import probe, target_of
 from spool.queue.watch import Watch, is_due
-from tests.doubles.installation import ROOT
+from tests.doubles.installation import ROOT, free_port
 from tests.doubles.primary import Act, Primary, close, drop, hang, reply
 from tests.factories.spool import make_domain, make_mailbox, make_message, make_route
 from tests.waiting import wait_for
@@ -195,3 +195,37 @@ def test_the_process_watches_and_stops_within_three_seconds(number: int) -> None
         finally:
             process.kill()
             process.wait()
+
+
+def test_a_database_that_is_away_is_waited_for() -> None:
+    url = f"postgres://nobody@127.0.0.1:{free_port()}/away"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), "watch"],
+        env=os.environ | {"EINBOX_DATABASE_URL": url},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr
+        line = process.stderr.readline()
+        assert "the database is away" in line
+        assert "nobody" not in line
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(5) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_wrong_setting_ends_the_watch_with_an_error() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "watch"],
+        env=os.environ | {"EINBOX_PROBE_INTERVAL": "soon"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "EINBOX_PROBE_INTERVAL" in done.stderr
