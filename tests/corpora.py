@@ -19,3 +19,8 @@ def cpython_files() -> list[Path]:
     except ImportError:
         return []
     return sorted(Path(package.__file__ or "").parent.joinpath("data").glob("msg_*.txt"))
+
+
+def corpus_mails() -> list[Path]:
+    """The mail of the public corpora and CPython's own."""
+    return mail_files() + cpython_files()
