@@ -58,3 +58,13 @@ def test_any_text_stays_one_line_in_both_forms(text: str) -> None:
     assert len(TextFormatter().format(log_record).splitlines()) == 1
     assert len(JsonFormatter().format(log_record).splitlines()) == 1
     json.loads(JsonFormatter().format(log_record))
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+@pytest.mark.parametrize(
+    "text", ["Forbidden: /account/enrol/{}/", "otpauth://totp/einbox:a%40b.org?secret={}&issuer=x"]
+)
+def test_what_opens_an_account_is_hidden(formatter: logging.Formatter, text: str) -> None:
+    line = formatter.format(make_record(text.format("PLANTED-SECRET_1234")))
+    assert "PLANTED" not in line
+    assert "[hidden]" in line
