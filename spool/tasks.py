@@ -4,6 +4,7 @@ from celery import shared_task
 from celery.signals import worker_process_shutdown, worker_shutting_down
 from django.utils import timezone
 
+import accounts.housekeeping
 from spool.queue import drain, parsing, purge
 
 
@@ -21,8 +22,9 @@ def drain_sweep() -> None:
 
 @shared_task
 def housekeeping() -> None:
-    """Expiry, safety copies, orphaned content."""
+    """Expiry, safety copies, orphaned content; sessions that are over."""
     purge.housekeeping(now=timezone.now())
+    accounts.housekeeping.sweep(now=timezone.now())
 
 
 @worker_process_shutdown.connect
