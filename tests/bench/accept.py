@@ -12,6 +12,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.doubles.installation import free_port
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = "/usr/sbin/smtp-source"
@@ -161,17 +163,14 @@ def postfix(home: Path) -> Iterator[Peer]:
 
 
 def wait_for_port(port: int) -> None:
-    import socket
-
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    def listening() -> bool:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError(port)
+            return False
+        return True
+
+    wait_for(listening, 30, what=f"a server on port {port}")
 
 
 def measure(case: Case, mine: Peer, theirs: Peer, rounds: int) -> dict[str, object]:

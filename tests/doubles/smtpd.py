@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from django.core.files.storage import default_storage
 from django.db import connection
 
 from spool.smtpd.limits import Limits
@@ -177,7 +178,7 @@ class SmtpdProcess:
         self.environment = clean | keys | {
             "EINBOX_HOME": str(home),
             "EINBOX_DATABASE_URL": database_url(),
-            "EINBOX_STORAGE_URL": f"file://{home}/content",
+            "EINBOX_STORAGE_URL": f"file://{default_storage.path('')}",
             "EINBOX_SMTP": f"127.0.0.1:{self.port}",
             "EINBOX_HOSTNAME": "einbox.test",
             "EINBOX_DISK_FLOOR": "0",

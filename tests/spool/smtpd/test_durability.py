@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import connection, connections
@@ -23,6 +22,9 @@ from tests.waiting import wait_for
 FAILPOINTS = ("after_mail", "mid_data", "after_dot", "after_write", "after_commit", "after_reply")
 
 
+BODY = b"0123456789 body\r\n" * 20_000  # more than one read of a socket, so that there is a middle of DATA
+
+
 @dataclass
 class Ledger:
     """What one sender offered, and what it was promised."""
@@ -32,14 +34,12 @@ class Ledger:
 
     def send(self, client: Client, name: str) -> bool:
         """Offer a mail; False when the server is gone."""
-        raw = self.offered.setdefault(name, b"Subject: " + name.encode() + b"\r\n\r\n" + b"body\r\n" * 20)
+        raw = self.offered.setdefault(name, b"Subject: " + name.encode() + b"\r\n\r\n" + BODY)
         try:
             for line in ("MAIL FROM:<erika@outside.test>", "RCPT TO:<anna@example.test>", "DATA"):
                 if not client.say(line):
                     return False
-            client.send(raw[:50])
-            time.sleep(0.005)  # two segments, so that there is a middle of DATA
-            client.send(raw[50:] + b".\r\n")
+            client.send(raw + b".\r\n")
             reply = client.reply()
         except OSError:
             return False
@@ -67,8 +67,9 @@ def run_until_killed(home: Path, failpoints: str) -> tuple[Ledger, SmtpdProcess]
 
 @pytest.mark.parametrize("name", FAILPOINTS)
 def test_a_kill_loses_no_promised_mail_and_a_retry_shows_once(anna: Mailbox, tmp_path: Path, name: str) -> None:
-    ledger, _killed = run_until_killed(tmp_path, f"smtpd.{name}=kill:3")
-    assert len(ledger.promised) >= 2
+    nth = 12 if name == "mid_data" else 3  # one mail passes the middle of its data several times
+    ledger, _killed = run_until_killed(tmp_path, f"smtpd.{name}=kill:{nth}")
+    assert ledger.promised
     assert ledger.lost() == set()
     assert Message.objects.count() - len(ledger.promised) <= 1
     with SmtpdProcess(tmp_path) as again, Client(again.address) as client:
@@ -85,20 +86,13 @@ def test_this_test_sees_a_loss(anna: Mailbox, tmp_path: Path) -> None:
     assert ledger.lost() != set()
 
 
-def test_large_mail_survives_the_kill_after_its_250(anna: Mailbox, tmp_path: Path, settings: Any) -> None:
+def test_large_mail_survives_the_kill_after_its_250(anna: Mailbox, tmp_path: Path) -> None:
     raw = b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 20_000
     with SmtpdProcess(tmp_path, EINBOX_FAILPOINTS="smtpd.after_reply=kill:1") as process:
         with Client(process.address) as client:
             client.mail("anna@example.test")
             assert client.data(raw).startswith("250")
         process.process.wait(10)
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "default": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": str(tmp_path / "content")},
-        },
-    }
     message = Message.objects.get()
     assert message.content_file
     assert content.read(message) == raw
