@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 APPS = ("einbox", "spool", "accounts", "audit")
+FILE_LINES, FUNCTION_LINES = 400, 50
 
 # contract: (file to add a line to, the import that breaks it)
 PLANTED = {
@@ -79,6 +80,34 @@ def test_each_import_contract_catches_a_planted_violation(tmp_path: Path) -> Non
     assert missed == [], result.stdout
 
 
+def filled(text: str) -> int:
+    """Lines that are not blank."""
+    return sum(1 for line in text.splitlines() if line.strip())
+
+
+def body_lines(source: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Filled lines of a function without its signature and docstring."""
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    if not body or (len(body) == 1 and isinstance(body[0], ast.Return)):
+        return 0  # a single expression: a table
+    return filled("\n".join(source.splitlines()[body[0].lineno - 1 : node.end_lineno]))
+
+
+def test_files_and_functions_stay_small() -> None:
+    large = []
+    for path in sources(*APPS, "tests"):
+        text = path.read_text(encoding="utf-8")
+        name = path.relative_to(ROOT)
+        if filled(text) > FILE_LINES:
+            large.append(f"{name}: {filled(text)} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = body_lines(text, node)
+                if lines > FUNCTION_LINES:
+                    large.append(f"{name}: {node.name} has {lines} lines")
+    assert not large, "\n".join(large)
+
+
 def test_every_module_says_its_purpose() -> None:
     silent = [
         str(path.relative_to(ROOT))
@@ -97,7 +126,8 @@ def test_tests_wait_on_conditions_and_never_sleep() -> None:
     sleepers = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sources("tests")
-        if path.name != "waiting.py" and "doubles" not in path.parts  # a double may be slow on purpose
+        # A double may be slow on purpose, and a measurement waits between its rounds.
+        if path.name != "waiting.py" and not {"doubles", "bench"} & set(path.parts)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if (isinstance(node, ast.Attribute) and node.attr == "sleep" and ast.unparse(node.value) == "time")
         or (isinstance(node, ast.ImportFrom) and node.module == "time" and any(a.name == "sleep" for a in node.names))
