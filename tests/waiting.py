@@ -18,8 +18,3 @@ def wait_for(condition: Callable[[], T], seconds: float = 10.0, *, every: float 
             message = f"not reached within {seconds} s: {what or getattr(condition, '__qualname__', condition)}"
             raise AssertionError(message)
         time.sleep(every)
-
-
-def pace(seconds: float) -> None:
-    """Make a client of a test slow on purpose, between two pieces it sends; never to wait for the product."""
-    time.sleep(seconds)
