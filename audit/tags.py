@@ -100,6 +100,8 @@ class Tag(Enum):
         "spool.route.changed",
         _tag("saw a route change its state", "old", "new", "evidence", severity=NOTICE),
     )
+    ROUTE_HELD = "spool.route.held", _tag("held a route's mail back", "reason", severity=WARNING)
+    ROUTE_RELEASED = "spool.route.released", _tag("let a route's mail go again", "reason", severity=NOTICE)
     OUTAGE_OPENED = "spool.outage.opened", _tag("opened an outage", "kind", "reason", severity=WARNING)
     OUTAGE_CLOSED = "spool.outage.closed", _tag("closed an outage", "reason", "report", severity=NOTICE)
     OUTAGE_ENDED = "spool.outage.ended", _tag("ended an outage by hand", "reason", severity=WARNING)

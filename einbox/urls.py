@@ -1,8 +1,10 @@
 """Mounts the rooms' URLs. Every URL is denied by default; accounts.middleware lists the exceptions."""
 
+from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path
 
 from einbox import health
+from einbox.simulation import views as simulation
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
@@ -12,3 +14,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("audit/", include("audit.urls")),
     path("", include("spool.urls")),
 ]
+if settings.DEMO:
+    urlpatterns.append(path("demo/primary", simulation.primary, name="demo-primary"))

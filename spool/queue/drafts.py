@@ -97,14 +97,24 @@ def _context(draft_id: int) -> str:
     return f"draft:{draft_id}"
 
 
-def _seal(draft_id: int, typed: Fields, *, pristine: bool) -> bytes:
-    return seal(json.dumps({**asdict(typed), "pristine": pristine}).encode(), _context(draft_id))
+def _seal(draft_id: int, typed: Fields, *, pristine: bool = False, tab: str = "") -> bytes:
+    return seal(json.dumps({**asdict(typed), "pristine": pristine, "tab": tab}).encode(), _context(draft_id))
 
 
-def _read(draft: Draft) -> tuple[Fields, bool]:
+@dataclass(frozen=True)
+class _Stored:
+    """`pristine`: nobody wrote on the page yet; `tab`: the page that saved last."""
+
+    fields: Fields
+    pristine: bool
+    tab: str
+
+
+def _read(draft: Draft) -> _Stored:
     data = json.loads(unseal(bytes(draft.sealed), _context(draft.pk)))
     known = {field.name for field in fields(Fields)}
-    return Fields(**{key: value for key, value in data.items() if key in known}), bool(data.get("pristine"))
+    typed = Fields(**{key: value for key, value in data.items() if key in known})
+    return _Stored(typed, bool(data.get("pristine")), str(data.get("tab", "")))
 
 
 def senders(user: User) -> QuerySet[Mailbox]:
@@ -137,7 +147,7 @@ def begin(
     sender(user, mailbox.pk)
     with transaction.atomic():
         _forget_pristine(user, now=now)
-        earlier = next((one for one in _answers(user, parent) if _read(one)[0].kind == typed.kind), None)
+        earlier = next((one for one in _answers(user, parent) if _read(one).fields.kind == typed.kind), None)
         if earlier is not None:
             return earlier
         draft = Draft(user=user, mailbox=mailbox, in_reply_to=parent, updated_at=now)
@@ -154,7 +164,7 @@ def _answers(user: User, parent: Message | None) -> QuerySet[Draft]:
 
 def _forget_pristine(user: User, *, now: datetime) -> None:
     for old in Draft.objects.filter(user=user, updated_at__lt=now - PRISTINE_AGE):
-        if _read(old)[1]:
+        if _read(old).pristine:
             old.delete()
 
 
@@ -167,7 +177,7 @@ def get(user: User, public_id: str) -> Opened:
     draft = Draft.objects.filter(user=user, pk=key).select_related("mailbox__domain__route", "in_reply_to").first()
     if draft is None:
         raise DraftMissingError
-    return Opened(draft, _read(draft)[0])
+    return Opened(draft, _read(draft).fields)
 
 
 def sent(user: User, public_id: str) -> Message | None:
@@ -180,34 +190,43 @@ def sent(user: User, public_id: str) -> Message | None:
 
 def kept(user: User) -> list[Opened]:
     """His drafts, newest first, without pages nobody wrote on."""
-    rows = [(draft, *_read(draft)) for draft in Draft.objects.filter(user=user).order_by("-updated_at")[:100]]
-    return [Opened(draft, typed) for draft, typed, pristine in rows if not pristine]
+    rows = [(draft, _read(draft)) for draft in Draft.objects.filter(user=user).order_by("-updated_at")[:100]]
+    return [Opened(draft, stored.fields) for draft, stored in rows if not stored.pristine]
 
 
 @transaction.atomic
 def save(
-    user: User, draft: Draft, typed: Fields, *, version: str, now: datetime, mailbox: Mailbox | None = None
+    user: User,
+    draft: Draft,
+    typed: Fields,
+    *,
+    version: str,
+    now: datetime,
+    mailbox: Mailbox | None = None,
+    tab: str = "",
 ) -> Opened:
     """Store the words. The same words again change nothing. Raises DraftError, DraftMissingError, DraftConflictError.
 
-    `version` is the one the page was given; if the draft was changed since, nothing is overwritten.
+    `version` is the one the page was given; if another page (`tab`) changed the draft since, nothing is
+    overwritten. The same page may have missed an answer of ours: it only ever overwrites its own words.
     """
     row = Draft.objects.select_for_update().filter(pk=draft.pk, user=user).first()
     if row is None:
         raise DraftMissingError
-    before, pristine = _read(row)
+    stored = _read(row)
+    before = stored.fields
     wanted = replace(typed, kind=before.kind, quote=before.quote).cleaned()
     box = row.mailbox if mailbox is None or mailbox.pk == row.mailbox_id else sender(user, mailbox.pk)
     if wanted == before and box.pk == row.mailbox_id:
         return Opened(row, before)
-    if version != row.updated_at.isoformat():
+    if version != row.updated_at.isoformat() and (not tab or tab != stored.tab):
         raise DraftConflictError(Opened(row, before))
     last = row.updated_at
     row.mailbox = box
     row.updated_at = max(now, last + timedelta(microseconds=1))
-    row.sealed = _seal(row.pk, wanted, pristine=False)
+    row.sealed = _seal(row.pk, wanted, tab=tab[:64])
     row.save(update_fields=["mailbox", "updated_at", "sealed"])
-    if pristine or now - last > EVENT_PAUSE:
+    if stored.pristine or now - last > EVENT_PAUSE:
         record(Tag.DRAFT_SAVED, target=_target(row), detail={"mailbox": box.address}, at=now)
     return Opened(row, wanted)
 

@@ -4,6 +4,7 @@ Every page is a draft with an address of its own, so that reload, back and a sec
 the same draft is sent once. What may be sent is decided by spool.queue.submit.
 """
 
+import secrets
 from dataclasses import replace
 from typing import Any
 
@@ -143,8 +144,8 @@ def _draft(request: HttpRequest, user: User, opened: Opened) -> HttpResponse:
 
 def _save(request: HttpRequest, user: User, opened: Opened, typed: Fields) -> Opened:
     mailbox = drafts.sender(user, request.POST["mailbox"]) if request.POST.get("mailbox") else None
-    version = request.POST.get("version", "")
-    return drafts.save(user, opened.draft, typed, version=version, now=timezone.now(), mailbox=mailbox)
+    version, tab = request.POST.get("version", ""), request.POST.get("tab", "")
+    return drafts.save(user, opened.draft, typed, version=version, now=timezone.now(), mailbox=mailbox, tab=tab)
 
 
 def _act(request: HttpRequest, user: User, opened: Opened, act: str) -> HttpResponse:
@@ -155,8 +156,7 @@ def _act(request: HttpRequest, user: User, opened: Opened, act: str) -> HttpResp
         return _form(request, user, opened, problems=problems, status=422)
     if act == "send":
         return _send(request, user, opened)
-    where = "#files" if act.startswith(("remove:", "attach")) else ""
-    return HttpResponseRedirect(_page(opened.draft.public_id) + where)
+    return HttpResponseRedirect(_page(opened.draft.public_id))
 
 
 def _attach(request: HttpRequest, user: User, opened: Opened) -> tuple[Problem, ...]:
@@ -240,6 +240,7 @@ def _form(
         "box": box,
         "open": writing_open(box.domain.route),
         "saved": _saved(opened),
+        "tab": request.POST.get("tab") or secrets.token_urlsafe(12),
         "problems": [problem for problem in problems if problem.sentence not in told or problem.field == "to"],
         "theirs": theirs,
         "more_lines": bool(typed.cc or typed.bcc),

@@ -77,6 +77,12 @@
   let leaving = false;
   form.addEventListener("submit", (event) => {
     if (leaving) { event.preventDefault(); return; }
+    if (running) { /* its answer brings the version that this post must carry */
+      event.preventDefault();
+      const button = event.submitter;
+      running.then(() => { running = null; if (!leaving) form.requestSubmit(button); });
+      return;
+    }
     leaving = true;
     clearTimeout(timer);
     stopped = true;

@@ -73,6 +73,16 @@ def test_two_tabs_do_not_silently_overwrite(user: User, mailbox: Mailbox) -> Non
     assert drafts.get(user, draft.public_id).fields.body == "first tab"
 
 
+def test_a_page_that_missed_an_answer_overwrites_its_own_words_only(user: User, mailbox: Mailbox) -> None:
+    draft = begin(user, mailbox)
+    version = drafts.get(user, draft.public_id).version
+    drafts.save(user, draft, Fields(body="a"), version=version, now=NOW, tab="one")
+    drafts.save(user, draft, Fields(body="ab"), version=version, now=NOW, tab="one")
+    with pytest.raises(DraftConflictError):
+        drafts.save(user, draft, Fields(body="other"), version=version, now=NOW, tab="two")
+    assert drafts.get(user, draft.public_id).fields.body == "ab"
+
+
 def test_autosaves_of_ten_minutes_are_one_event(user: User, mailbox: Mailbox) -> None:
     draft = begin(user, mailbox)
     version = drafts.get(user, draft.public_id).version
