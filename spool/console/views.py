@@ -55,7 +55,7 @@ def _viewed(request: AuthenticatedRequest, count: int, route: Route | None) -> N
 def outages(request: AuthenticatedRequest, route_id: int | None = None) -> HttpResponse:
     """One route: what is going on, why, does the account add up, what waits."""
     routes = _routes()
-    if not routes:
+    if not routes and route_id is None:
         return render(request, "spool/console/empty.html", {"here": "outages"})
     route = routes[0] if route_id is None else _route(route_id)
     show = request.GET.get("show", "held")

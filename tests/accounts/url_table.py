@@ -38,4 +38,6 @@ OPENS: dict[str, frozenset[Role]] = {
     "spool:live": EVERYBODY,
     "spool:compose": EVERYBODY,
     "spool:outbox": EVERYBODY,
+    "spool:console": ADMIN,
+    "spool:console-queue": ADMIN,
 }
