@@ -4,7 +4,6 @@ from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path
 
 from einbox import health
-from einbox.simulation import views as simulation
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
@@ -14,5 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("audit/", include("audit.urls")),
     path("", include("spool.urls")),
 ]
-if settings.DEMO:
+if settings.DEMO:  # a real installation imports nothing of the simulation
+    from einbox.simulation import views as simulation
+
     urlpatterns.append(path("demo/primary", simulation.primary, name="demo-primary"))

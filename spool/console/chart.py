@@ -14,8 +14,10 @@ from django.utils.translation import gettext as _
 
 from spool.console.figures import Course
 
-WIDTH, HEIGHT = 640, 236
-LEFT, RIGHT = 66, 512  # of the plotted part
+WIDE, NARROW = 640, 350  # px: the page shows the one that fits
+HEIGHT = 236
+LEFT, LABELS = 66, 128  # px before the plotted part, and after it in the wide drawing
+LABELS_NARROW = 92
 BARS_TOP, BARS_FOOT = 26, 62
 LINES_TOP, LINES_FOOT = 84, 206
 TICKS = tuple(timedelta(minutes=n) for n in (5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880, 10080))
@@ -46,6 +48,12 @@ def round_up(value: int) -> int:
 @dataclass(frozen=True)
 class _Frame:
     course: Course
+    width: int
+
+    @property
+    def right(self) -> int:
+        """Where the plotted part ends."""
+        return self.width - (LABELS if self.width >= WIDE else LABELS_NARROW)
 
     @property
     def span(self) -> float:
@@ -54,22 +62,23 @@ class _Frame:
 
     def x(self, at: datetime) -> float:
         share = (at - self.course.start).total_seconds() / self.span
-        return round(LEFT + min(max(share, 0.0), 1.0) * (RIGHT - LEFT), 1)
+        return round(LEFT + min(max(share, 0.0), 1.0) * (self.right - LEFT), 1)
 
 
 def _y(value: int, most: int, top: int, foot: int) -> float:
     return round(foot - (foot - top) * value / most, 1)
 
 
-def draw(course: Course, moments: Sequence[Moment] = (), *, label: str) -> SafeString:
-    """The chart of `course`."""
-    frame = _Frame(course)
+def draw(course: Course, moments: Sequence[Moment] = (), *, label: str, width: int = WIDE) -> SafeString:
+    """The chart of `course`, `width` pixels wide."""
+    frame = _Frame(course, width)
     parts = [_bars(frame), _lines(frame), _time(frame), _verticals(frame, moments)]
     return format_html(
-        '<svg class="course" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">{}</svg>',
-        WIDTH,
+        '<svg class="course course--{}" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">{}</svg>',
+        "wide" if width >= WIDE else "narrow",
+        width,
         HEIGHT,
-        WIDTH,
+        width,
         HEIGHT,
         label,
         format_html_join("", "{}", ((part,) for part in parts)),
@@ -79,7 +88,7 @@ def draw(course: Course, moments: Sequence[Moment] = (), *, label: str) -> SafeS
 def _bars(frame: _Frame) -> SafeString:
     columns = frame.course.columns
     most = max(1, *(column.arrived for column in columns))
-    wide = max((RIGHT - LEFT) / max(len(columns), 1) - 2, 1.5)
+    wide = max((frame.right - LEFT) / max(len(columns), 1) - 2, 1.5)
     bars = format_html_join(
         "",
         '<rect class="course__bar" x="{}" y="{}" width="{}" height="{}" rx="1.5"/>',
@@ -104,7 +113,7 @@ def _bars(frame: _Frame) -> SafeString:
         bars,
         LEFT,
         BARS_FOOT,
-        RIGHT,
+        frame.right,
     )
 
 
@@ -121,7 +130,7 @@ def _lines(frame: _Frame) -> SafeString:
             (
                 LEFT,
                 _y(value, most, LINES_TOP, LINES_FOOT),
-                RIGHT,
+                frame.right,
                 LEFT - 6,
                 _y(value, most, LINES_TOP, LINES_FOOT) + 4,
                 f"{value:,}",
@@ -154,7 +163,7 @@ def _ends(frame: _Frame, held: tuple[datetime, int], home: tuple[datetime, int],
     parts = [("held", y_held, text_held, _("%(n)s held") % {"n": f"{held[1]:,}"})]
     if home[1]:
         parts.append(("home", y_home, text_home, _("%(n)s delivered") % {"n": f"{home[1]:,}"}))
-    return format_html('<path class="course__axis" d="M{} {}H{}"/>', LEFT, LINES_FOOT, RIGHT) + format_html_join(
+    return format_html('<path class="course__axis" d="M{} {}H{}"/>', LEFT, LINES_FOOT, frame.right) + format_html_join(
         "",
         '<circle class="course__dot course__dot--{}" cx="{}" cy="{}" r="3"/>'
         '<text class="course__label course__label--{}" x="{}" y="{}">{}</text>',
@@ -165,7 +174,7 @@ def _ends(frame: _Frame, held: tuple[datetime, int], home: tuple[datetime, int],
 def _time(frame: _Frame) -> SafeString:
     course = frame.course
     span = timedelta(seconds=frame.span)
-    step = next((tick for tick in TICKS if span <= tick * 8), TICKS[-1])
+    step = next((tick for tick in TICKS if span <= tick * (8 if frame.width >= WIDE else 4)), TICKS[-1])
     local = timezone.localtime(course.start)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     at = midnight + step * (int((local - midnight) / step) + 1)
@@ -188,7 +197,7 @@ def _verticals(frame: _Frame, moments: Sequence[Moment]) -> SafeString:
     last = -1000.0
     for one in shown:
         x = frame.x(one.at)
-        late = x > (LEFT + RIGHT) / 2
+        late = x > (LEFT + frame.right) / 2
         label = one.label if x - last > 90 else ""
         last = x if label else last
         anchor = "end" if late else "start"

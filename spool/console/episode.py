@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from spool.console.chart import Moment, draw
+from spool.console.chart import NARROW, Moment, draw
 from spool.console.figures import Course, course
 from spool.enums import UNFINISHED, DeliveryState, RouteState
 from spool.models import Delivery, Outage, Route, RouteChange
@@ -42,7 +42,7 @@ class Episode:
     in_review: int
     oldest: datetime | None
     course: Course
-    drawing: SafeString
+    drawings: tuple[SafeString, SafeString]  # wide and narrow; the page shows the one that fits
     headline: str
     second: str
     mark: str
@@ -72,12 +72,17 @@ def of(route: Route, *, now: datetime) -> Episode:
         in_review=waiting.filter(state=DeliveryState.REVIEW).count(),
         oldest=waiting.order_by("created_at").values_list("created_at", flat=True).first(),
         course=drawn,
-        drawing=draw(drawn, _moments(changes), label=_("Arrivals, held and delivered mail over time")),
+        drawings=_drawings(drawn, _moments(changes)),
         headline=headline,
         second=second,
         mark={RouteState.UP: "healthy", RouteState.RECOVERING: "draining"}.get(status.state, "down"),
         tint="ok" if status.state in {RouteState.UP, RouteState.RECOVERING} and not route.held else "hold",
     )
+
+
+def _drawings(drawn: Course, moments: list[Moment]) -> tuple[SafeString, SafeString]:
+    label = _("Arrivals, held and delivered mail over time")
+    return draw(drawn, moments, label=label), draw(drawn, moments, label=label, width=NARROW)
 
 
 def _account_of(rows: QuerySet[Delivery]) -> Account:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spool.console.chart import Moment, draw, round_up
+from spool.console.chart import NARROW, WIDE, Moment, draw, round_up
 from spool.console.figures import MOST, Column, Course, course, step_for
 from spool.models import Delivery
 from tests.factories.spool import make_mailbox, make_message
@@ -40,13 +40,16 @@ def test_the_scale_is_not_below_its_values(value: int) -> None:
     assert value <= round_up(value) <= max(4, value * 2.5)
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=MOST))
-def test_the_drawing_is_plain_svg_within_its_box(values: list[tuple[int, int]]) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=MOST),
+    st.sampled_from([WIDE, NARROW]),
+)
+def test_the_drawing_is_plain_svg_within_its_box(values: list[tuple[int, int]], width: int) -> None:
     step = timedelta(minutes=5)
     columns = tuple(Column(START + step * i, new, held, new) for i, (new, held) in enumerate(values))
     found = Course(START, START + step * len(values), step, columns)
     moments = [Moment(START, "<10:42> & down", "down"), Moment(START + step, "recovering", "recovering")]
-    drawn = draw(found, moments, label='a "label"')
+    drawn = draw(found, moments, label='a "label"', width=width)
     root = ElementTree.fromstring(drawn)
     assert root.attrib["viewBox"] == f"0 0 {root.attrib['width']} {root.attrib['height']}"
     for element in root.iter():
