@@ -46,7 +46,7 @@ def test_reply_autosave_send(tab: MakeTab, width: int, scheme: str) -> None:
     page = writer.open(f"/m/{scene.messages['ottilie'].public_id}/reply-all")
     expect(page.get_by_role("heading", name="Reply to all")).to_be_visible()
     expect(page.get_by_text("when the server is back")).to_be_visible()
-    page.get_by_label("To", exact=True).press("End")
+    page.get_by_label("To", exact=True).press("Control+End")
     page.get_by_label("To", exact=True).type(", Nora Federkiel <nora.federkiel@example.org>")
     page.get_by_label("Text").fill("Guten Tag Frau Regenpfeifer,\n\nbestätigt: 4 Stück.\n\nTilda Kranich")
     expect(page.get_by_text("reads it at once")).to_be_visible()
