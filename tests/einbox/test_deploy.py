@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+import time
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -106,3 +109,25 @@ def test_forwarded_host_headers_are_not_read(name: str) -> None:
 
 def test_the_frameworks_admin_is_not_installed() -> None:
     assert "django.contrib.admin" not in settings.INSTALLED_APPS
+
+
+def flood(kind: str) -> dict[str, Any]:
+    if kind == "fields":
+        return {"data": {f"field{number}": "x" for number in range(501)}}
+    if kind == "files":
+        return {"data": {f"file{number}": BytesIO(b"x") for number in range(21)}}
+    if kind == "body":
+        body = b"email=" + b"x" * 6 * 2**20
+        return {"data": body, "content_type": "application/x-www-form-urlencoded"}
+    part = b'--b\r\nContent-Disposition: form-data; name="a"\r\n' + b"X-Pad: y\r\n" * 20_000 + b"\r\n\r\n"
+    return {"data": part * 4 + b"--b--\r\n", "content_type": "multipart/form-data; boundary=b"}
+
+
+@pytest.mark.parametrize("kind", ["fields", "files", "body", "headers of parts"])
+@pytest.mark.django_db
+def test_floods_of_fields_files_and_octets_are_refused_quickly(kind: str) -> None:
+    request = flood(kind)
+    started = time.process_time()
+    response = Client(enforce_csrf_checks=True, headers={"Host": "localhost"}).post("/account/login/", **request)
+    assert response.status_code in {400, 403, 413}
+    assert time.process_time() - started < 1
