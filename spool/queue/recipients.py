@@ -11,12 +11,13 @@ from enum import Enum
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from spool.enums import Direction, RecipientPolicy
+from spool.enums import Direction, RecipientPolicy, RouteState
 from spool.mime.parsed import MailAddress
 from spool.models import Mailbox, Route
 from spool.queue.addresses import Address, AddressError, Directory, DomainEntry, Kind, Resolution, parse_address
 from spool.queue.ingest import Recipient
 from spool.queue.queries import writing_open
+from spool.queue.schedule import OPEN_STATES
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # One item ends at a comma, semicolon or line break outside quotes and angle brackets.
@@ -164,7 +165,8 @@ class _Planner:
             self._problem(field, _("%(address)s lacks the end of its domain, such as .org."), address=str(address))
             return None
         route = self.sender_route
-        fate = Fate.WAITS if self._writing_open(route) and not route.smarthost_url else Fate.NOW
+        closed = RouteState(route.state) not in OPEN_STATES and not route.smarthost_url  # as spool.queue.routing has it
+        fate = Fate.WAITS if closed or route.held else Fate.NOW
         return Planned(name, address, fate, Recipient(str(address), route.pk, direction=Direction.OUTBOUND))
 
     def _inside(self, field: str, name: str, address: Address, where: Resolution) -> Planned | None:

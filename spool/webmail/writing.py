@@ -231,7 +231,6 @@ def _form(
 ) -> HttpResponse:
     box, typed = opened.draft.mailbox, opened.fields
     planned = submit.preview(typed, box)
-    told = {problem.sentence for problem in planned.problems}
     context = {
         "opened": opened,
         "fields": typed,
@@ -241,7 +240,7 @@ def _form(
         "open": writing_open(box.domain.route),
         "saved": _saved(opened),
         "tab": request.POST.get("tab") or secrets.token_urlsafe(12),
-        "problems": [problem for problem in problems if problem.sentence not in told or problem.field == "to"],
+        "problems": problems,
         "theirs": theirs,
         "more_lines": bool(typed.cc or typed.bcc),
         "nav_here": "write",

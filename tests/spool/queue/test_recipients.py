@@ -1,13 +1,16 @@
 """What typed addresses become: the strict reading, and what is said about each."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spool.enums import Direction, RecipientPolicy
-from spool.models import Mailbox
+from spool.models import Mailbox, Route
 from spool.queue.addresses import AddressError, parse_address
 from spool.queue.recipients import Fate, plan, split
+from spool.queue.routing import next_hop
 from tests.factories.spool import make_domain, make_mailbox, make_route
 
 
@@ -107,3 +110,21 @@ def test_nobody_named_is_a_problem(sender: Mailbox) -> None:
 def test_an_address_named_twice_is_written_to_once(sender: Mailbox) -> None:
     found = plan(to="o@outside.example", cc="O@outside.example", bcc="o@OUTSIDE.example", mailbox=sender)
     assert len(found.everybody) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "fate"),
+    [
+        ({"state": "down"}, Fate.WAITS),
+        ({"state": "suspect"}, Fate.WAITS),
+        ({"state": "recovering"}, Fate.NOW),
+        ({"state": "down", "smarthost_url": "smtp://relay.example:25"}, Fate.NOW),
+        ({"state": "down", "smarthost_url": "smtp://relay.example:25", "held": True}, Fate.WAITS),
+    ],
+)
+def test_the_panel_promises_what_the_drain_does(sender: Mailbox, fields: dict[str, Any], fate: Fate) -> None:
+    Route.objects.update(**fields)
+    mailbox = Mailbox.objects.select_related("domain__route").get(pk=sender.pk)
+    [one] = plan(to="o@outside.example", cc="", bcc="", mailbox=mailbox).everybody
+    assert one.fate is fate
+    assert (next_hop(mailbox.domain.route, Direction.OUTBOUND) is None) == (fate is Fate.WAITS)
