@@ -33,6 +33,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"lane {lane}: {why}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that no runner is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def lane_available(lane: str) -> bool:
     if lane == "browser":
         return bool(chromium_path())
