@@ -13,6 +13,8 @@ from spool.queue import content, parsing
 from spool.webmail import access, files, frame, story, suspicion
 from spool.webmail.suspicion import Surroundings, Warning_
 
+SAID_BY_WARNING = frozenset({notes.SENDER_DISGUISED, notes.SENDER_ALPHABETS})
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -53,12 +55,13 @@ def of(user: User, message: Message) -> Letter:
     around = Surroundings.load([sender.name])
     own = message.author_id == user.pk
     mine = story.deliveries_for(user, message)
+    warning = None if message.author_id else _judge(parsed, sender, around)
     return Letter(
         message=message,
         parsed=parsed,
         sender=sender,
         outside=not own and suspicion.domain_of(sender.address) not in around.domains,
-        warning=None if message.author_id else _judge(parsed, sender, around),
+        warning=warning,
         files=tuple(files.describe(part) for part in parsed.attachments),
         blocked_images=_blocked_images(message, parsed),
         height=frame.height(parsed.text, parsed.html),
@@ -67,7 +70,7 @@ def of(user: User, message: Message) -> Letter:
         steps=story.tell(user, message),
         cleared_at=None if own else story.cleared_at(mine),
         people=_people(user, parsed, message),
-        notes=tuple(_(note) for note in parsed.notes),
+        notes=tuple(_(note) for note in parsed.notes if warning is None or note not in SAID_BY_WARNING),
     )
 
 

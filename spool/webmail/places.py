@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -40,14 +40,12 @@ NOWHERE = Places()
 
 def unread_by_mailbox(user: User) -> dict[int, int]:
     """Unread lines of the inbox per mailbox, in one query: a line is a (message, mailbox)."""
-    seen = Overlay.objects.filter(user=user, message=OuterRef("message"))
+    put_away = Q(read_at__isnull=False) | Q(archived=True) | Q(trashed=True) | Q(junk=True)
+    seen = Overlay.objects.filter(put_away, user=user, message=OuterRef("message"))
     rows = (
         access.deliveries(user)
         .filter(state__in=UNFINISHED)
-        .exclude(Exists(seen.filter(read_at__isnull=False)))
-        .exclude(Exists(seen.filter(archived=True)))
-        .exclude(Exists(seen.filter(trashed=True)))
-        .exclude(Exists(seen.filter(junk=True)))
+        .exclude(Exists(seen))
         .order_by()
         .values_list("mailbox")
         .annotate(lines=Count("message", distinct=True))

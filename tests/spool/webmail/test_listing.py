@@ -16,7 +16,7 @@ from spool.enums import DeliveryState
 from spool.models import Delivery, Message, MessageText, Overlay
 from spool.queue import parsing
 from spool.queue.ingest import Recipient
-from spool.webmail import listing
+from spool.webmail import listing, places
 from tests.factories.spool import make_message
 from tests.spool.webmail.conftest import House
 from tests.spool.webmail.letters import plain
@@ -140,3 +140,13 @@ def test_a_cursor_nobody_gave_out_is_404(house: House, as_user: Callable[[User],
 def test_a_cursor_survives_its_way_through_the_url(at: datetime, key: int) -> None:
     moment = at.replace(tzinfo=UTC)
     assert listing._read_cursor(listing._cursor(moment, key)) == (moment, key)
+
+
+def test_the_counts_beside_the_places_are_of_unread_lines(house: House) -> None:
+    for number, marks in enumerate(({}, {"read_at": timezone.now()}, {"trashed": True}, {"starred": True})):
+        message = make_message(plain(f"n{number}"), mailbox=house.annas)
+        Overlay.objects.create(user=house.anna, message=message, **marks)
+    make_message(plain("both"), mailboxes=(house.annas, house.sales))
+    found = places.of(house.anna)
+    assert found.unread == 4
+    assert [(place.label, place.unread) for place in found.shared] == [("Sales", 1)]
