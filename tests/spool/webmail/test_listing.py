@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -143,7 +144,8 @@ def test_a_cursor_survives_its_way_through_the_url(at: datetime, key: int) -> No
 
 
 def test_the_counts_beside_the_places_are_of_unread_lines(house: House) -> None:
-    for number, marks in enumerate(({}, {"read_at": timezone.now()}, {"trashed": True}, {"starred": True})):
+    kinds: tuple[dict[str, Any], ...] = ({}, {"read_at": timezone.now()}, {"trashed": True}, {"starred": True})
+    for number, marks in enumerate(kinds):
         message = make_message(plain(f"n{number}"), mailbox=house.annas)
         Overlay.objects.create(user=house.anna, message=message, **marks)
     make_message(plain("both"), mailboxes=(house.annas, house.sales))
