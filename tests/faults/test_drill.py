@@ -28,8 +28,8 @@ def test_bad_options_are_refused_with_a_sentence(installation: Installation) -> 
 
 def test_a_250_before_the_commit_is_found_out(installation: Installation) -> None:
     """The rig is not blind: with the switch that answers too early, killing smtpd must show as loss."""
-    installation.failpoints.write_text("smtpd.reply_before_commit=on,smtpd.after_write=kill:5")
-    code, ledger, said = installation.drill("--messages", "60")
+    installation.failpoints.write_text("smtpd.reply_before_commit=on,smtpd.after_write=kill:3")
+    code, ledger, said = installation.drill("--messages", "40", "--sessions", "4")
     assert code == 1, said
     assert ledger["lost"] > 0
 
