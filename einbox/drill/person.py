@@ -12,6 +12,8 @@ from http.cookiejar import CookieJar
 from django_otp.oath import totp
 
 TIMEOUT = 30.0  # seconds
+LOG_IN_TRIES = 3
+TOTP_STEP = 30  # seconds (RFC 6238)
 PATIENCE = 20.0  # seconds of pressing reload
 TAGS = re.compile(r"<[^>]*>")
 REPLY_LINK = re.compile(r'href="([^"]*/reply)"')
@@ -126,18 +128,27 @@ class Person:
             time.sleep(0.3)
 
     def log_in(self) -> Page:
-        """Both stages. Raises DrillPersonError if the inbox is not reached."""
+        """Both stages. Raises DrillPersonError if the inbox is not reached.
+
+        A code works once: if the answer to it got lost, the person waits for the next one, as the page says.
+        """
+        for _ in range(LOG_IN_TRIES):
+            page = self._both_stages()
+            if "/account/" not in page.url:
+                self.logged_in_at = time.monotonic()
+                return page
+            time.sleep(TOTP_STEP - time.time() % TOTP_STEP + 0.5)
+        message = f"log-in ended at {page.url}"
+        raise DrillPersonError(message)
+
+    def _both_stages(self) -> Page:
         page = self.get("/account/login/")
+        if "/account/" not in page.url:
+            return page  # the answer was lost, not the session
         form = page.form_with("password")
         name = next(key for key in form.fields if key in {"username", "email"})
         page = self.submit(page, form, **{name: self.email, "password": self.password})
-        form = page.form_with("code")
-        page = self.submit(page, form, code=f"{totp(self.totp_key, t0=0):06d}")
-        if "/account/" in page.url:
-            message = f"log-in ended at {page.url}"
-            raise DrillPersonError(message)
-        self.logged_in_at = time.monotonic()
-        return page
+        return self.submit(page, page.form_with("code"), code=f"{totp(self.totp_key, t0=0):06d}")
 
     def inbox_links(self) -> list[str]:
         """Links of the messages in the inbox."""

@@ -28,6 +28,8 @@ from spool.queue import queries
 HEALTHY_MAILS = 5
 DETECT_SECONDS = 60.0
 VISIBLE_SECONDS = 60.0
+READ_SECONDS = 180.0
+LOOK_SECONDS = 1.0  # how often an open inbox asks for news
 
 Progress = Callable[[str], None]
 
@@ -57,6 +59,7 @@ class Play:
     visible_after: float = 0.0
     drain_rate: float = 0.0
     unsent: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def log(self) -> SendersLog:
@@ -122,7 +125,7 @@ def _mail_arrives(play: Play) -> None:
     senders.send_all(play.mails[HEALTHY_MAILS:], sessions=play.plan.sessions)
     play.unsent = len(senders.unsent)
     detector.join(DETECT_SECONDS)
-    reader.join(VISIBLE_SECONDS * 2)
+    wait_until(lambda: bool(play.visible_after) or not reader.is_alive(), seconds=READ_SECONDS, what="the reader")
     if not play.visible_after:
         message = f"the person could not finish; see {stage.directory}"
         raise DrillError(message)
@@ -145,7 +148,7 @@ def _watch_detection(play: Play) -> None:
 
 
 def _person_acts(play: Play) -> None:
-    """Log in during the outage, wait for mail, read one message, answer it."""
+    """Log in during the outage, wait for mail, read one message, answer it; the inbox stays open to the end."""
     _user, person = play.stage.people[0]
     person.log_in()
     links = person.wait_for_mail(seconds=VISIBLE_SECONDS)
@@ -153,6 +156,8 @@ def _person_acts(play: Play) -> None:
     person.reply(links[0], "Thank you, this reached me during the drill.")
     # Mail may have waited for the log-in; the time counted is from the later of the two.
     play.visible_after = max(0.01, visible_at - max(play.first_accepted_at, person.logged_in_at))
+    while not play.over.wait(LOOK_SECONDS):
+        person.inbox_links()
 
 
 def _returns(play: Play) -> None:
@@ -172,6 +177,7 @@ def _returns(play: Play) -> None:
     span = (max(times) - min(times)).total_seconds() if times else 0.0
     play.drain_rate = len(times) / max(span, 0.1)
     play.say(f"all went home in {seconds:.1f} s, {play.drain_rate:.0f} a second")
+    play.over.set()
     for user, person in stage.people[:1]:
         if left := person.inbox_links():
             message = f"{len(left)} messages are still in the inbox of {user.email}"

@@ -15,6 +15,7 @@ from audit.context import current
 from audit.record import record
 from audit.tags import Tag
 from spool.enums import OutageKind, RouteState
+from spool.failpoints import failpoint
 from spool.models import Outage, PlannedOutage, Probe, Route
 from spool.queue import leases, queries
 from spool.queue.schedule import Evidence, Health, Surroundings, after_evidence
@@ -65,6 +66,7 @@ def observe(route: Route, evidence: Evidence, *, now: datetime, lease: leases.He
     route.save()
     if outage is not None and after.state is RouteState.UP and around.drained:
         finish(outage, now=now)
+    failpoint("watch.before_commit")
     return route
 
 

@@ -20,6 +20,7 @@ from audit.context import SYSTEM
 from audit.record import record
 from audit.tags import Tag
 from spool.enums import ParseState
+from spool.failpoints import failpoint
 from spool.ids import encode
 from spool.mime import notes
 from spool.mime.parsed import MailAddress, ParsedMessage
@@ -196,6 +197,7 @@ def store(batch: list[Result], *, now: datetime) -> int:
         )
         finished = sorted(pk for pk in mine if "parse_state" in columns[pk][0])
         _record([rows[pk] for pk in finished])
+        failpoint("parsing.before_commit")
     return len(finished)
 
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from audit.sealing import seal
 from spool.enums import RouteState
+from spool.failpoints import failpoint
 from spool.models import Heartbeat, Probe, Route
 from spool.queue import leases, outage, scope, visibility
 from spool.queue.probe import Target, probe, target_of
@@ -123,6 +124,7 @@ class Watch:
             if not future.done():
                 continue
             del self._probes[route_id]
+            failpoint("watch.after_probe")
             route = Route.objects.filter(pk=route_id).first()
             if route is None:
                 continue

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+HITS_PER_STRIKE = 2
 # Points inside an open transaction, transfer or request; {n} is how often the point is passed first.
 FAILPOINTS = {
     "smtpd": ("smtpd.mid_data", "smtpd.after_dot", "smtpd.after_write", "smtpd.after_commit"),
@@ -23,9 +24,10 @@ FAILPOINTS = {
         "deliver.mid_data",
         "deliver.after_dot",
         "deliver.before_commit",
+        "deliver.after_commit",
         "parsing.before_commit",
     ),
-    "web": ("web.before_response", "submit.before_commit"),
+    "web": ("web.before_response", "submit.store"),
     "watch": ("watch.after_probe", "watch.before_commit"),
 }
 
@@ -75,21 +77,25 @@ class Installation:
 
 @dataclass
 class Killer:
-    """Kills services at random until told to stop: half by a signal from outside, half at a failpoint within.
+    """Strikes services in turn: a SIGKILL from outside, and then it dies twice more, at failpoints within.
 
-    A service killed from outside starts again with a fresh failpoint armed, so that its next death falls
-    inside an open transaction, transfer or request.
+    So most deaths fall inside an open transaction, transfer or request. Ends after `wanted` strikes.
     """
 
     installation: Installation
     seed: int
-    pause: float = 1.5  # seconds between strikes
+    wanted: int = 11
+    pause: float = 3.0  # seconds between strikes
     strikes: Counter[str] = field(default_factory=Counter)  # from outside, by service
-    hits: Counter[str] = field(default_factory=Counter)  # by themselves, at a failpoint
+    hits: Counter[str] = field(default_factory=Counter)  # at a failpoint, by service
+    _armed: dict[str, str] = field(default_factory=dict)
+    _again: Counter[str] = field(default_factory=Counter)  # deaths at a failpoint still to come, by service
+    _struck: set[int] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
+        self._order: list[str] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> "Killer":
@@ -100,47 +106,47 @@ class Killer:
         self._stop.set()
         self._thread.join()
 
-    @property
-    def total(self) -> int:
-        return self.strikes.total() + self.hits.total()
-
     def report(self) -> dict[str, Any]:
-        return {"kills": self.total, "inside": self.hits.total(), "by_service": dict(self.strikes + self.hits)}
+        total = self.strikes + self.hits
+        return {"kills": total.total(), "inside": self.hits.total(), "by_service": dict(total)}
 
     def _run(self) -> None:
         known: dict[str, int] = {}
-        struck: set[int] = set()
-        next_strike = time.monotonic()
-        order: list[str] = []
-        while not self._stop.wait(0.05):
+        next_strike = time.monotonic() + self.pause
+        while not self._stop.wait(0.02):
             current = self.installation.pids()
-            for service, pid in known.items():
-                if current.get(service, pid) != pid and pid not in struck and service in FAILPOINTS:
-                    self.hits[service] += 1
-            known = current or known
-            if time.monotonic() < next_strike or not set(FAILPOINTS) <= set(current):
-                continue
-            if not order:
-                order = self._dice.sample(sorted(FAILPOINTS), k=len(FAILPOINTS))
-            service = order.pop()
-            self._arm()
-            struck.add(current[service])
-            if self._kill(current[service]):
-                self.strikes[service] += 1
-            next_strike = time.monotonic() + self.pause
+            for service in FAILPOINTS:
+                if service in known and current.get(service, known[service]) != known[service]:
+                    self._died(service, known[service])
+            known |= current
+            if (
+                time.monotonic() > next_strike
+                and self.strikes.total() < self.wanted
+                and set(FAILPOINTS) <= set(current)
+            ):
+                self._strike(current)
+                next_strike = time.monotonic() + self.pause
 
-    def _arm(self) -> None:
-        """Every service that starts from now on dies at one of its failpoints."""
-        points = [f"{self._dice.choice(points)}=kill:{self._dice.randint(1, 6)}" for points in FAILPOINTS.values()]
-        self.installation.failpoints.write_text(",".join(points))
+    def _died(self, service: str, pid: int) -> None:
+        if pid not in self._struck:
+            self.hits[service] += 1
+            self._again[service] -= 1
+            self._arm(service)
 
-    def disarm(self) -> None:
-        self.installation.failpoints.write_text("")
+    def _strike(self, current: dict[str, int]) -> None:
+        self._order = self._order or self._dice.sample(sorted(FAILPOINTS), k=len(FAILPOINTS))
+        service = self._order.pop()
+        self._again[service] = HITS_PER_STRIKE
+        self._arm(service)
+        self._struck.add(current[service])
+        os.kill(current[service], signal.SIGKILL)
+        self.strikes[service] += 1
 
-    @staticmethod
-    def _kill(pid: int) -> bool:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        return True
+    def _arm(self, service: str) -> None:
+        """Whoever of `service` starts next dies at the first of its failpoints that it passes often enough."""
+        points = self._dice.sample(FAILPOINTS[service], k=len(FAILPOINTS[service])) if self._again[service] > 0 else ()
+        self._armed[service] = ",".join(f"{point}=kill:{self._dice.randint(1, 4)}" for point in points)
+        self._write()
+
+    def _write(self) -> None:
+        self.installation.failpoints.write_text(",".join(filter(None, self._armed.values())))

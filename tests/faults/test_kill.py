@@ -11,7 +11,7 @@ KILLS = 20
 
 def test_nothing_is_lost_while_processes_are_killed(installation: Installation) -> None:
     process = installation.start(
-        "drill", "--json", "--messages", "300", "--pace", "12", "--primary-delay", "0.05", "--sessions", "8"
+        "drill", "--json", "--messages", "360", "--pace", "12", "--primary-delay", "0.05", "--sessions", "8"
     )
     with Killer(installation, seed=20) as killer:
         code, ledger, said = installation.ledger_of(process, seconds=400)
