@@ -7,7 +7,9 @@
   const keysOn = () => localStorage.getItem("einbox-keys") !== "off";
 
   /* --- keys: never in fields, never with a modifier, can be switched off ------------------------------- */
-  const inField = (target) => target.closest("input, textarea, select, [contenteditable], dialog[open]");
+  /* a dialog just closed keeps the focus until the next frame: its fields count no more */
+  const inField = (target) => !target.closest("dialog:not([open])")
+    && target.closest("input, textarea, select, [contenteditable], dialog[open]");
   const rows = () => all(".row__link");
   const step = (by) => {
     const list = rows();
