@@ -52,7 +52,7 @@ def course(rows: QuerySet[Delivery], *, start: datetime, end: datetime) -> Cours
     finished = _by_minute(rows.filter(finished_at__isnull=False), "finished_at")
     delivered = _by_minute(rows.filter(state="delivered"), "finished_at")
     count = min(MOST, int((end - start) / step) + 1)
-    columns, came, went, home = [], 0, 0, 0
+    columns, came, went, home = [], _before(arrived, start), _before(finished, start), _before(delivered, start)
     for number in range(count):
         low, high = start + step * number, start + step * (number + 1)
         new = _between(arrived, low, high)
@@ -74,6 +74,11 @@ def merge(rows: Iterable[tuple[datetime, int]]) -> Counts:
     for minute, number in rows:
         found[minute] += number
     return sorted(found.items())
+
+
+def _before(counts: Counts, start: datetime) -> int:
+    """What came or went before the course begins: mail may have waited when an outage was first seen."""
+    return sum(number for minute, number in counts if minute < start)
 
 
 def _between(counts: Counts, low: datetime, high: datetime) -> int:

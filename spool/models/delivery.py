@@ -8,6 +8,7 @@ from spool.ids import encode, new_id
 from spool.models.domain import Route
 from spool.models.mailbox import Mailbox
 from spool.models.message import Message
+from spool.models.outage import Outage
 
 
 class Delivery(models.Model):
@@ -22,6 +23,8 @@ class Delivery(models.Model):
     # The address nobody knows waits in review (never bounces to outside).
     unknown_recipient = models.BooleanField(default=False)
     route = models.ForeignKey(Route, on_delete=models.PROTECT, related_name="deliveries")
+    # The outage it waited through first, so that every outage's account is its own; null: never waited in one.
+    outage = models.ForeignKey(Outage, on_delete=models.SET_NULL, null=True, related_name="deliveries")
     state = models.CharField(max_length=16, choices=DeliveryState, default=DeliveryState.QUEUED)
     created_at = models.DateTimeField()
     visible_at = models.DateTimeField(null=True)  # null: hidden from every list

@@ -15,7 +15,7 @@ from django.db import transaction
 from spool.enums import Direction
 from spool.ids import new_id
 from spool.mime.headers import ListColumns, scan
-from spool.models import ContentChunk, Delivery, MergedAcceptance, Message
+from spool.models import ContentChunk, Delivery, MergedAcceptance, Message, Outage
 from spool.queue import content
 
 MERGE_WINDOW = timedelta(days=5)  # for so long a sender repeats a message (RFC 5321 section 4.5.4.1)
@@ -82,8 +82,9 @@ class _Known:
 
 @dataclass
 class _Rows:
-    """Rows of one batch, written together."""
+    """Rows of one batch, written together. `outages`: the open one of each route, by its id."""
 
+    outages: dict[int, int]
     messages: list[Message] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     chunks: list[ContentChunk] = field(default_factory=list)
@@ -104,7 +105,7 @@ def store(batch: Sequence[Incoming | Ready], *, now: datetime) -> list[Stored]:
     """
     ready = [item if isinstance(item, Ready) else prepare(item) for item in batch]
     known = _known(ready, now)
-    rows = _Rows()
+    rows = _Rows(outages=_open_outages(ready))
     results = [_place(item, known, rows, now) for item in ready]
     Message.objects.bulk_create(rows.messages)
     Delivery.objects.bulk_create(rows.deliveries)
@@ -122,6 +123,11 @@ def store(batch: Sequence[Incoming | Ready], *, now: datetime) -> list[Stored]:
 def _discard(surplus: Iterable[content.Prepared]) -> None:
     for prepared in surplus:
         content.discard(prepared)
+
+
+def _open_outages(ready: Iterable[Ready]) -> dict[int, int]:
+    routes = {recipient.route_id for item in ready for recipient in item.incoming.recipients}
+    return dict(Outage.objects.filter(route__in=routes, closed_at__isnull=True).values_list("route_id", "pk"))
 
 
 Key = tuple[bytes, str]
@@ -173,7 +179,7 @@ def _place(item: Ready, known: dict[Key, list[_Known]], rows: _Rows, now: dateti
         candidates.append(home)
         rows.messages.append(_message(item, now))
         rows.chunks += _chunks(item)
-    deliveries = {path: _delivery(home.message_id, recipient, now) for path, recipient in fresh.items()}
+    deliveries = {path: _delivery(home.message_id, recipient, rows.outages, now) for path, recipient in fresh.items()}
     rows.deliveries += deliveries.values()
     home.deliveries |= {path: delivery.pk for path, delivery in deliveries.items()}
     return Stored(home.message_id, tuple(delivery.pk for delivery in deliveries.values()), tuple(merged))
@@ -218,7 +224,7 @@ def _chunks(item: Ready) -> list[ContentChunk]:
     ]
 
 
-def _delivery(message_id: int, recipient: Recipient, now: datetime) -> Delivery:
+def _delivery(message_id: int, recipient: Recipient, outages: dict[int, int], now: datetime) -> Delivery:
     return Delivery(
         message_id=message_id,
         forward_path=recipient.forward_path,
@@ -226,6 +232,7 @@ def _delivery(message_id: int, recipient: Recipient, now: datetime) -> Delivery:
         mailbox_id=recipient.mailbox_id,
         unknown_recipient=recipient.unknown,
         route_id=recipient.route_id,
+        outage_id=outages.get(recipient.route_id),
         created_at=now,
         visible_at=now if recipient.visible else None,
         next_attempt_at=now,

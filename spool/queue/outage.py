@@ -20,6 +20,7 @@ from spool.models import Outage, PlannedOutage, Probe, Route
 from spool.queue import leases, queries
 from spool.queue.schedule import Evidence, Health, Surroundings, after_evidence
 from spool.queue.transitions import (
+    adopt,
     change_state,
     finish,
     open_detected,
@@ -91,6 +92,7 @@ def _follow(route: Route, new: RouteState, outage: Outage | None, words: str, no
     change_state(route, new, evidence=words, outage=outage, now=now)
     if outage is None:
         return None
+    adopt(outage)
     if new is RouteState.DOWN and outage.down_at is None:
         outage.down_at = now
         record_opened(outage, reason=words, now=now)
@@ -117,6 +119,7 @@ def open_outage(route: Route, *, kind: OutageKind, reason: str, now: datetime, u
     outage.kind, outage.reason, outage.until = kind, reason[:255], until
     outage.down_at, outage.recovering_at = outage.down_at or now, None
     outage.save()
+    adopt(outage)
     if route.state != RouteState.DOWN:
         words = _("%(who)s opened an outage: %(reason)s") % {"who": current().actor.label, "reason": reason}
         change_state(route, RouteState.DOWN, evidence=words, outage=outage, now=now)

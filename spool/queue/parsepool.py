@@ -33,6 +33,10 @@ class ReadingError(Exception):
     """A message could not be read; the text says why in a word. Never holds content."""
 
 
+class CrashedError(ReadingError):
+    """The process ended without an answer."""
+
+
 class PoolBusyError(ReadingError):
     """Every reading process was busy for too long."""
 
@@ -107,7 +111,7 @@ class _Child:
         except BlockingIOError:
             return
         except OSError as error:
-            raise ReadingError("crash") from error
+            raise CrashedError("crash") from error
         poll.unregister(self.input)
 
     def _receive(self, answer: bytearray) -> None:
@@ -116,7 +120,7 @@ class _Child:
         except BlockingIOError:
             return
         if not data:
-            raise ReadingError("crash")
+            raise CrashedError("crash")
         answer += data
 
 
@@ -156,7 +160,13 @@ class ParsePool:
             raise PoolBusyError("busy") from None
         try:
             child = self._fit(child)
-            reply = child.exchange(frames, time.monotonic() + self.seconds)
+            try:
+                reply = child.exchange(frames, time.monotonic() + self.seconds)
+            except CrashedError:
+                if child.jobs == 1:
+                    raise
+                child = self._replaced(child)  # it may have been dead already: that says nothing about this job
+                reply = child.exchange(frames, time.monotonic() + self.seconds)
             if "error" in reply.head:
                 raise ReadingError(str(reply.head["error"])[:60])
         except BaseException:
@@ -176,6 +186,9 @@ class ParsePool:
             raise ReadingError("stopped")
         if child is not None and child.alive and child.jobs < self.jobs:
             return child
+        return self._replaced(child)
+
+    def _replaced(self, child: _Child | None) -> _Child:
         if child is not None:
             child.kill()
         try:

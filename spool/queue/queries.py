@@ -52,9 +52,8 @@ class RouteStatus:
 
 
 def of_outage(outage: Outage) -> QuerySet[Delivery]:
-    """The deliveries accepted during an outage, on its route."""
-    rows = Delivery.objects.filter(route=outage.route_id, created_at__gte=outage.opened_at)
-    return rows.filter(created_at__lte=outage.closed_at) if outage.closed_at else rows
+    """The deliveries that belong to an outage: accepted during it, or waiting when it began (see transitions.adopt)."""
+    return Delivery.objects.filter(outage=outage)
 
 
 def of_domains(domains: Iterable[str]) -> QuerySet[Delivery]:

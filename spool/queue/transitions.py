@@ -7,7 +7,7 @@ state comes next is spool.queue.schedule's, who may ask for it is spool.queue.ou
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from audit.record import Target, record
@@ -52,6 +52,16 @@ def extend_expiry(route: Route, *, now: datetime) -> None:
     unfinished.filter(created_at__gt=left_up.at).update(expires_at=now + timedelta(days=settings.EXPIRY_DAYS))
 
 
+def adopt(outage: Outage) -> None:
+    """Count to `outage` what waited when it began, and what an intake that did not see it yet stored meanwhile.
+
+    Mail taken on a route nobody confirmed came before the outage was seen; what an earlier outage left behind stays
+    in that one's account.
+    """
+    strays = Delivery.objects.filter(route=outage.route_id, outage__isnull=True)
+    strays.filter(Q(state__in=UNFINISHED) | Q(created_at__gte=outage.opened_at)).update(outage=outage)
+
+
 def open_detected(route: Route, *, now: datetime) -> Outage:
     """The row of an outage from its first failed look on; it is told to nobody before it is `down`."""
     return Outage.objects.create(route=route, opened_at=now)
@@ -64,6 +74,7 @@ def record_opened(outage: Outage, *, reason: str, now: datetime) -> None:
 
 def finish(outage: Outage, *, now: datetime) -> None:
     """Close an outage whose spool is empty, with its report; forget one that never was (no mail, never down)."""
+    adopt(outage)
     if outage.down_at is None and not queries.of_outage(outage).exists():
         outage.delete()
         return

@@ -59,7 +59,7 @@ def _last_outage(user: User) -> LastOutage | None:
     outage = Outage.objects.filter(route__in=routes_of(user), closed_at__isnull=False).order_by("-closed_at").first()
     if outage is None or outage.closed_at is None:
         return None
-    mine = access.deliveries(user).filter(created_at__gte=outage.opened_at, created_at__lte=outage.closed_at)
+    mine = access.deliveries(user).filter(outage=outage)
     return LastOutage(outage.opened_at, outage.closed_at, _lines(mine), _lines(mine, DeliveryState.DELIVERED))
 
 

@@ -96,9 +96,8 @@ def _progress(user: User | None, outage: Outage | None) -> tuple[int, int]:
         return 0, 0
     mine = Delivery.objects.filter(
         Q(mailbox__user=user) | Q(mailbox__members__user=user),
-        route=outage.route_id,
+        outage=outage,
         visible_at__isnull=False,
-        created_at__gte=outage.opened_at,
     ).distinct()
     return mine.filter(state=DeliveryState.DELIVERED).count(), mine.count()
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from audit.models import Event
 from audit.tags import Tag
+from spool.console.figures import course
 from spool.enums import DeliveryState, Direction, OutageKind, RouteState
 from spool.models import Delivery, Outage, PlannedOutage, Probe, Route, RouteChange
 from spool.queue import outage, queries
@@ -204,3 +205,49 @@ def test_the_account_adds_up_whatever_became_of_mail() -> None:
     assert account.adds_up
     assert queries.account(domains=["elsewhere.test"]).accepted == 0
     assert queries.account().adds_up
+
+
+def test_mail_taken_before_the_outage_was_seen_is_in_its_account() -> None:
+    """A route that nobody confirmed takes mail while it is still called up; what had gone home before is not meant."""
+    with Primary() as primary:
+        mailbox = make_mailbox()
+        route = mailbox.domain.route
+        route.hosts.update(port=primary.port)
+        home = make_message(mailbox=mailbox, now=at(-500)).deliveries.get()
+        Delivery.objects.filter(pk=home.pk).update(state=DeliveryState.DELIVERED, finished_at=at(-400))
+        for second in range(3):
+            make_message(mailbox=mailbox, now=at(-200 + second))
+        look(route, "---", start=-100)
+        make_message(mailbox=mailbox, now=at(-90))
+        running = Outage.objects.get()
+        assert queries.account(outage=running).accepted == 4
+        drawn = course(queries.of_outage(running), start=running.opened_at, end=at(0))
+        assert [column.held for column in drawn.columns][-1] == 4
+        look(route, "+++", start=-50)
+        Drain(route, Direction.INBOUND).run()
+        drawn = course(queries.of_outage(running), start=running.opened_at, end=timezone.now())
+        assert all(column.held >= 0 for column in drawn.columns)
+        look(route, "+", start=-40)
+    closed = Outage.objects.get()
+    assert closed.report == queries.Account(4, 4, held=0, removed=0, bounced=0, expired=0, merged=0).to_json()
+
+
+def test_what_one_outage_leaves_behind_is_not_counted_by_the_next() -> None:
+    mailbox = make_mailbox()
+    route = look(mailbox.domain.route, "---", start=-100)
+    refused = make_message(mailbox=mailbox, now=at(-95)).deliveries.get()
+    Delivery.objects.filter(pk=refused.pk).update(state=DeliveryState.REVIEW)
+    route = look(route, "++++", start=-90)
+    look(route, "---++++", start=-50)
+    first, second = Outage.objects.order_by("opened_at")
+    assert (first.report or {})["held"] == 1
+    assert (second.report or {})["accepted"] == 0
+
+
+def test_mail_stored_by_an_intake_that_saw_no_outage_yet_is_adopted() -> None:
+    mailbox = make_mailbox()
+    route = look(mailbox.domain.route, "---", start=-100)
+    late = make_message(mailbox=mailbox, now=at(-95)).deliveries.get()
+    Delivery.objects.filter(pk=late.pk).update(outage=None, state=DeliveryState.DELIVERED, finished_at=at(-89))
+    look(route, "++++", start=-90)
+    assert (Outage.objects.get().report or {})["delivered"] == 1

@@ -86,6 +86,21 @@ def test_a_killed_process_costs_one_job_and_is_replaced() -> None:
     pool.stop()
 
 
+def test_a_process_that_died_unnoticed_costs_no_job() -> None:
+    """A process is not reaped the moment it dies: its pipes are closed while it still looks alive."""
+    pool = ParsePool(1, seconds=5)
+    pool.run("parse", RAW)
+    child = pool._slots.queue[0]
+    assert child is not None
+    real = child.process
+    os.kill(real.pid, 9)
+    wait_for(lambda: not alive(real.pid), seconds=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(real, "poll", lambda: None)
+        assert pool.run("parse", RAW).head["subject"] == "Plan"
+    pool.stop()
+
+
 def test_a_job_that_takes_too_long_is_killed() -> None:
     pool = ParsePool(1, seconds=2)
     pool.run("parse", RAW)
