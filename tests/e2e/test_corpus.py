@@ -67,7 +67,7 @@ def send_all(smtp: Client, files: list[Path]) -> tuple[set[bytes], int]:
     refused = 0
     for path in files:
         mail = as_sent(path.read_bytes())
-        assert smtp.mail("anna@example.test") == ["250 2.1.5 OK"] or True
+        assert [reply[:3] for reply in smtp.mail("anna@example.test")] == ["250"]
         reply = smtp.data(mail)
         if REFUSED.search(mail):
             assert reply.startswith("550 5.6.11"), f"{path}: {reply}"

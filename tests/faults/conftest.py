@@ -1,4 +1,4 @@
-"""An installation of its own for each fault test: embedded, or on a fresh PostgreSQL database with Redis."""
+"""An installation of its own for each fault test: embedded, or with a PostgreSQL database and a Redis of its own."""
 
 import os
 import secrets
@@ -10,7 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from einbox.drill.stage import free_ports
 from einbox.keys import new_field_key
+from tests.doubles.redis import RedisServer
 from tests.faults.installation import Installation
 
 
@@ -21,18 +23,23 @@ def installation() -> Iterator[Installation]:
     database = os.environ.get("TEST_DATABASE_URL", "")
     try:
         if database:
-            with fresh_database(database) as url:
-                yield Installation(home, production(url))
+            redis = RedisServer(free_ports(1)[0], home)
+            redis.start()
+            try:
+                with fresh_database(database) as url:
+                    yield Installation(home, production(url, redis.url), redis=redis)
+            finally:
+                redis.stop()
         else:
             yield Installation(home)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def production(database_url: str) -> dict[str, str]:
+def production(database_url: str, broker_url: str) -> dict[str, str]:
     return {
         "EINBOX_DATABASE_URL": database_url,
-        "EINBOX_BROKER_URL": os.environ["TEST_REDIS_URL"],
+        "EINBOX_BROKER_URL": broker_url,
         "EINBOX_SECRET_KEY": secrets.token_urlsafe(48),
         "EINBOX_FIELD_KEYS": new_field_key(),
     }

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.doubles.redis import RedisServer
+
 ROOT = Path(__file__).resolve().parents[2]
 HITS_PER_STRIKE = 2
 # Points inside an open transaction, transfer or request; {n} is how often the point is passed first.
@@ -38,6 +40,7 @@ class Installation:
 
     home: Path
     extra: dict[str, str] = field(default_factory=dict)
+    redis: RedisServer | None = None
 
     def __post_init__(self) -> None:
         self.failpoints = self.home / "failpoints.txt"
@@ -90,7 +93,6 @@ class Killer:
     hits: Counter[str] = field(default_factory=Counter)  # at a failpoint, by service
     _armed: dict[str, str] = field(default_factory=dict)
     _again: Counter[str] = field(default_factory=Counter)  # deaths at a failpoint still to come, by service
-    _struck: set[int] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -111,34 +113,29 @@ class Killer:
         return {"kills": total.total(), "inside": self.hits.total(), "by_service": dict(total)}
 
     def _run(self) -> None:
-        known: dict[str, int] = {}
         next_strike = time.monotonic() + self.pause
         while not self._stop.wait(0.02):
-            current = self.installation.pids()
             for service in FAILPOINTS:
-                if service in known and current.get(service, known[service]) != known[service]:
-                    self._died(service, known[service])
-            known |= current
-            if (
-                time.monotonic() > next_strike
-                and self.strikes.total() < self.wanted
-                and set(FAILPOINTS) <= set(current)
-            ):
+                if self._fired(service) > self.hits[service]:
+                    self.hits[service] = self._fired(service)
+                    self._again[service] -= 1
+                    self._arm(service)
+            current = self.installation.pids()
+            due = time.monotonic() > next_strike and self.strikes.total() < self.wanted
+            if due and set(FAILPOINTS) <= set(current):
                 self._strike(current)
                 next_strike = time.monotonic() + self.pause
 
-    def _died(self, service: str, pid: int) -> None:
-        if pid not in self._struck:
-            self.hits[service] += 1
-            self._again[service] -= 1
-            self._arm(service)
+    def _fired(self, service: str) -> int:
+        """Kills at the failpoints of `service` so far (spool.failpoints leaves a file for each)."""
+        listed = self.installation.failpoints
+        return sum(len(list(listed.parent.glob(f"{listed.name}.{point}.*"))) for point in FAILPOINTS[service])
 
     def _strike(self, current: dict[str, int]) -> None:
         self._order = self._order or self._dice.sample(sorted(FAILPOINTS), k=len(FAILPOINTS))
         service = self._order.pop()
         self._again[service] = HITS_PER_STRIKE
         self._arm(service)
-        self._struck.add(current[service])
         os.kill(current[service], signal.SIGKILL)
         self.strikes[service] += 1
 

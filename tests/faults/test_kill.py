@@ -3,6 +3,7 @@
 import pytest
 
 from tests.faults.installation import Installation, Killer
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -14,6 +15,12 @@ def test_nothing_is_lost_while_processes_are_killed(installation: Installation) 
         "drill", "--json", "--messages", "360", "--pace", "12", "--primary-delay", "0.05", "--sessions", "8"
     )
     with Killer(installation, seed=20) as killer:
+        if installation.redis:
+            wait_for(lambda: killer.strikes.total() >= 3, seconds=120, what="the third strike")
+            installation.redis.flush()
+            installation.redis.stop()
+            wait_for(lambda: killer.strikes.total() >= 5, seconds=120, what="the fifth strike")
+            installation.redis.start()
         code, ledger, said = installation.ledger_of(process, seconds=400)
     report = killer.report()
     print(report, {name: ledger.get(name) for name in ("lost", "duplicated", "ambiguous", "merged")})
