@@ -63,12 +63,15 @@ def offer(port: int, mail: DrillMail, recipients: Sequence[str]) -> Answer:
 
 
 def verdict(port: int, mail: DrillMail) -> str:
-    """What loopback `port` says to the first recipient; no message is sent. Raises OSError, SMTPException."""
-    with smtplib.SMTP("127.0.0.1", port, local_hostname="outside.test", timeout=TIMEOUT) as client:
-        client.ehlo_or_helo_if_needed()
-        client.mail(mail.sender)
-        code, reply = client.rcpt(mail.recipients[0])
-        return f"{code} {reply.decode('utf-8', 'replace')}"
+    """What loopback `port` says to the first recipient ("": nothing); no message is sent."""
+    try:
+        with smtplib.SMTP("127.0.0.1", port, local_hostname="outside.test", timeout=TIMEOUT) as client:
+            client.ehlo_or_helo_if_needed()
+            client.mail(mail.sender)
+            code, reply = client.rcpt(mail.recipients[0])
+            return f"{code} {reply.decode('utf-8', 'replace')}"
+    except (OSError, smtplib.SMTPException):
+        return ""
 
 
 @dataclass

@@ -17,7 +17,7 @@ from spool.enums import DeliveryState, Direction, Outcome, Phase
 from spool.ids import new_id
 from spool.models import Attempt, Delivery, Message, Route
 
-LEASE_SECONDS = 90.0  # a crashed holder delays its mail by at most this and one sweep; live ones renew
+LEASE_SECONDS = 30.0  # a crashed holder delays its mail by at most this and one sweep; live ones renew
 MAX_RECIPIENTS = 100  # in one transaction: what every server must take (RFC 5321 section 4.5.3.1.8)
 MAX_OCTETS = 64 * 2**20  # of content in one claim, but always one message
 

@@ -32,8 +32,8 @@ from spool.smtp.replies import Outcome, Phase
 
 log = logging.getLogger(__name__)
 
-RENEW_SECONDS = 20.0
-SAFETY_SECONDS = 15.0  # nothing is begun so shortly before a lease ends
+RENEW_SECONDS = 5.0
+SAFETY_SECONDS = 10.0  # nothing is begun so shortly before a lease ends
 GROUP = 50  # messages whose answers are committed together
 GROUP_SECONDS = 0.25  # or as many as came in this time
 RUN_SECONDS = 300.0

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,9 @@ class Killer:
         service = self._order.pop()
         self._again[service] = HITS_PER_STRIKE
         self._arm(service)
-        os.kill(current[service], signal.SIGKILL)
-        self.strikes[service] += 1
+        with suppress(ProcessLookupError):  # it died by itself just now
+            os.kill(current[service], signal.SIGKILL)
+            self.strikes[service] += 1
 
     def _arm(self, service: str) -> None:
         """Whoever of `service` starts next dies at the first of its failpoints that it passes often enough."""
