@@ -16,6 +16,7 @@ LANES = {
     "services": "no PostgreSQL or no Redis",
     "corpora": "no folder of public test mail beside the checkout",
 }
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "installation"}
 OPTIONAL = {"corpora"}  # third-party data that is not part of the repository: the strict lane runs it where it is
 
 
@@ -34,8 +35,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that no runner is left alone with one at the end."""
+    """Long tests first, so that no runner is left alone with one at the end.
+
+    A test that reaches the configured services may not be called pure: the strict lane leaves pure tests out.
+    """
+    wrong = [item.nodeid for item in items if item.get_closest_marker("pure") and reaches_services(item)]
+    if wrong:
+        raise pytest.UsageError("marked pure, but reaches the database or the broker: " + ", ".join(wrong))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def reaches_services(item: pytest.Item) -> bool:
+    marks = any(item.get_closest_marker(name) for name in ("django_db", "services"))
+    return marks or bool(DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())))
 
 
 def lane_available(lane: str) -> bool:

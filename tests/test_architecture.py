@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.pure
+
 ROOT = Path(__file__).resolve().parents[1]
 APPS = ("einbox", "spool", "accounts", "audit")
 FILE_LINES, FUNCTION_LINES = 400, 50

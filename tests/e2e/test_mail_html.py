@@ -94,6 +94,7 @@ def payloads() -> list[str]:
     return [payload for payload in found if isinstance(payload, str)] + [REMOTE]
 
 
+@pytest.mark.pure
 @pytest.mark.browser
 @pytest.mark.corpora
 @pytest.mark.slow
@@ -116,6 +117,7 @@ def test_hostile_html_neither_runs_nor_fetches(
     assert gallery.result == Result()
 
 
+@pytest.mark.pure
 @pytest.mark.browser
 @pytest.mark.corpora
 @pytest.mark.slow

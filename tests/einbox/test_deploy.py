@@ -42,12 +42,14 @@ def production() -> dict[str, str]:
     }
 
 
+@pytest.mark.pure
 def test_check_deploy_is_silent_under_production_settings(tmp_path: Path) -> None:
     result = manage(tmp_path, "check", "--deploy", "--fail-level", "INFO", **production())
     assert result.returncode == 0, result.stderr
     assert "no issues (0 silenced)" in result.stdout
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("missing", ["EINBOX_SECRET_KEY", "EINBOX_FIELD_KEYS"])
 def test_production_demands_its_keys(tmp_path: Path, missing: str) -> None:
     environment = production()
@@ -58,6 +60,7 @@ def test_production_demands_its_keys(tmp_path: Path, missing: str) -> None:
     assert not (tmp_path / "keys").exists()
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize(
     "change",
     [
@@ -75,6 +78,7 @@ def test_planted_secrets_are_in_no_output(tmp_path: Path, change: dict[str, str]
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.pure
 def test_a_reachable_address_needs_https(tmp_path: Path) -> None:
     result = manage(tmp_path, "check", EINBOX_WEB="0.0.0.0:8025")
     assert result.returncode != 0

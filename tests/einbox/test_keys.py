@@ -99,6 +99,7 @@ def test_no_sealed_field_is_forgotten_by_the_rotation() -> None:
     assert binary == rotated | rotation.NOT_SEALED
 
 
+@pytest.mark.pure
 def test_rotating_an_embedded_installation_keeps_everything_readable(tmp_path: Path) -> None:
     box = Installation(tmp_path / "home", EINBOX_DEMO="1")
     with box:

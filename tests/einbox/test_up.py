@@ -12,6 +12,8 @@ import pytest
 from tests.doubles.installation import Installation, alive, tree
 from tests.waiting import wait_for
 
+pytestmark = [pytest.mark.pure, pytest.mark.slow]
+
 
 @pytest.fixture
 def box(tmp_path: Path) -> Installation:

@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.doubles.installation import Installation
 from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.pure, pytest.mark.slow]
 
 STATES = (
     "from spool.models import Delivery as D, Outage as O; import json; "

@@ -67,6 +67,7 @@ REACHABLE = [
 ]
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("change", REACHABLE)
 def test_a_demo_on_a_reachable_address_is_refused(tmp_path: Path, change: dict[str, str]) -> None:
     change = {name: value.format(port=free_port()) for name, value in change.items()}
@@ -78,6 +79,7 @@ def test_a_demo_on_a_reachable_address_is_refused(tmp_path: Path, change: dict[s
     assert not (box.home / "demo.txt").exists()
 
 
+@pytest.mark.pure
 def test_a_demo_home_does_not_start_on_a_reachable_address(tmp_path: Path) -> None:
     box = Installation(tmp_path / "home", EINBOX_DEMO="1")
     with box:
@@ -98,6 +100,7 @@ def test_a_demo_home_does_not_start_on_a_reachable_address(tmp_path: Path) -> No
     assert "only listens on this machine" in other.manage("up").stderr
 
 
+@pytest.mark.pure
 def test_the_simulated_primary_follows_its_switch(tmp_path: Path) -> None:
     box = Installation(tmp_path / "home", EINBOX_DEMO="1")
     with box:

@@ -12,6 +12,8 @@ from spool.mime.render import page
 from spool.mime.walk import walk
 from tests.corpora import CORPORA, cpython_files, mail_files
 
+pytestmark = pytest.mark.pure
+
 
 def read_all(files: Sequence[Path]) -> int:
     for path in files:

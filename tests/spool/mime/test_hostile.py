@@ -16,6 +16,8 @@ from spool.mime.words import decode_words
 from spool.queue.parsepool import ParsePool
 from tests.spool.mime import hostile
 
+pytestmark = pytest.mark.pure
+
 SECONDS = 5  # for the slowest, on a busy machine; most need a few milliseconds
 
 

@@ -11,6 +11,8 @@ from spool.smtp.replies import Outcome, Phase
 from tests.doubles.primary import Act, Primary, close, drop, hang, reply
 from tests.spool.smtp.certificates import make_certificate, server_context
 
+pytestmark = pytest.mark.pure
+
 CONTENT = b"Subject: x\r\n\r\n.\r\n..\r\ntext\r\n"
 D, T, P, A = Outcome.DELIVERED, Outcome.TRANSIENT, Outcome.PERMANENT, Outcome.AMBIGUOUS
 QUICK = Timers(**dict.fromkeys(vars(Timers()), 0.4))

@@ -1,9 +1,12 @@
 """The DATA scanner against a reader of lines that takes the RFC word by word."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spool.smtpd.scanner import DataScanner, Problem
+
+pytestmark = pytest.mark.pure
 
 PIECES = st.sampled_from(
     [b"\r\n", b"\r\n.", b"\r\n.\r\n", b"\r\n..\r\n", b".", b"\r", b"\n", b"\0", b"a", b"text", b".\r\n"]
