@@ -19,7 +19,7 @@ bench: $(VENV)/test
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 soak: $(VENV)/test
-	@$(BIN)/python -m pytest tests/soak $(ARGS)
+	@SOAK=1 $(BIN)/python -m pytest tests/faults -s $(ARGS)
 
 check: $(VENV)/check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy . && $(BIN)/lint-imports --no-cache

@@ -62,7 +62,8 @@ _EXTENSIONS = {
     "message/delivery-status": "txt", "application/vnd.ms-tnef": "dat", "application/pgp-signature": "asc",
     "application/pkcs7-signature": "p7s",
 }  # fmt: skip
-_FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
+# Some browsers decode percent escapes of a plain filename= parameter: an escaped separator is one, too.
+_FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]|%(?:2f|5c|0[0-9a-f]|1[0-9a-f])', re.IGNORECASE)
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
