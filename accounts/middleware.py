@@ -91,13 +91,20 @@ def safe_next(url: str | None) -> str:
     return path if path.startswith("/") and not path.startswith("//") else settings.LOGIN_REDIRECT_URL
 
 
+def path_of(url: str) -> str:
+    """The path of an address somebody sent us; empty if it is none."""
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
+
+
 def refuse(request: HttpRequest) -> HttpResponse:
     """To the log-in page and back afterwards; htmx is told in a header, since it would swap the page in."""
     target = safe_next(request.get_full_path()) if request.method in {"GET", "HEAD"} else "/"
     if request.headers.get("HX-Request") == "true":
-        page = urlsplit(request.headers.get("HX-Current-URL", ""))
         response = HttpResponse(status=401)
-        response.headers["HX-Redirect"] = login_url(safe_next(page.path))
+        response.headers["HX-Redirect"] = login_url(safe_next(path_of(request.headers.get("HX-Current-URL", ""))))
         return response
     return HttpResponseRedirect(login_url(target), status=302 if request.method in {"GET", "HEAD"} else 303)
 

@@ -87,7 +87,7 @@ def _migrations() -> str:
 
 def _alive(service: str, now: datetime, within: timedelta, otherwise: str) -> str:
     latest = Heartbeat.objects.filter(service=service).aggregate(latest=Max("at"))["latest"]
-    return OK if latest is not None and now - latest <= within else otherwise
+    return OK if latest is not None and abs(now - latest) <= within else otherwise
 
 
 def _broker() -> str:

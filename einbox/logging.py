@@ -15,6 +15,8 @@ from audit.escape import escape
 
 # One-time links and authenticator seeds open accounts: whatever logs a path or a URI, a log never holds them.
 SECRET = re.compile(r"(/account/enrol/|otpauth:[^?\s]*\?)[^/\s\"']+")
+# PostgreSQL quotes the row that it refused, subject and addresses included. Up to the end of the paragraph.
+ROW = re.compile(r"(DETAIL: )(?:[^\n]|\n(?!\n))*")
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -23,11 +25,16 @@ def safe(line: str) -> str:
     return escape(SECRET.sub(r"\1[hidden]", line))
 
 
+def without_rows(text: str) -> str:
+    """`text` of an error without the row of the database that it quotes."""
+    return ROW.sub(r"\1[hidden]", text)
+
+
 class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{record.levelname.lower()} {record.name}: {record.getMessage()}"
+        text = f"{record.levelname.lower()} {record.name}: {without_rows(record.getMessage())}"
         if record.exc_info:
-            text += " | " + self.formatException(record.exc_info)
+            text += " | " + without_rows(self.formatException(record.exc_info))
         return safe(text)
 
 
@@ -37,7 +44,7 @@ class JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": without_rows(record.getMessage()),
         }
         entry |= {
             key: value if isinstance(value, int | float | bool) else str(value)
@@ -45,7 +52,7 @@ class JsonFormatter(logging.Formatter):
             if key not in STANDARD
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = without_rows(self.formatException(record.exc_info))
         return safe(json.dumps(entry, ensure_ascii=True))  # DEL is ASCII and would pass
 
 

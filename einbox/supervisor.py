@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -82,7 +83,8 @@ class Supervisor:
                 self._reap()
         finally:
             self._stop_all()
-            self.state_file.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.state_file.unlink(missing_ok=True)
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self.impatient = self.stopping  # a second signal means: now
@@ -99,6 +101,13 @@ class Supervisor:
         now = time.monotonic()
         due = [child for child in self.children if child.process is None and not child.done and child.start_at <= now]
         for child in due:
+            self._start(child)
+        if due:
+            self._write_state()
+
+    def _start(self, child: Child) -> None:
+        child.started_at = time.monotonic()
+        try:
             # A group of its own: Ctrl-C reaches only us, and what a dead service left behind can be killed.
             child.process = subprocess.Popen(  # noqa: S603 - our own command lines
                 child.service.arguments,
@@ -106,15 +115,18 @@ class Supervisor:
                 process_group=0,
                 preexec_fn=ending_with_me(),  # noqa: PLW1509 - this process has one thread
             )
-            child.started_at = time.monotonic()
-        if due:
-            self._write_state()
+        except OSError as error:  # no memory, no processes, no descriptors: perhaps in a while
+            child.start_at = child.started_at + BACK_OFF[-1]
+            logger.warning("%s could not be started: %s", child.service.name, type(error).__name__)
 
     def _write_state(self) -> None:
         pids = {child.service.name: child.process.pid for child in self.children if child.process}
         partial = self.state_file.with_suffix(".new")
-        partial.write_text(json.dumps({"up": os.getpid(), **pids}), encoding="ascii")
-        partial.replace(self.state_file)
+        try:
+            partial.write_text(json.dumps({"up": os.getpid(), **pids}), encoding="ascii")
+            partial.replace(self.state_file)
+        except OSError as error:  # a full disk must not end the services that wait for room
+            logger.warning("%s could not be written: %s", self.state_file.name, type(error).__name__)
 
     def _reap(self) -> None:
         for child in self.children:

@@ -10,14 +10,17 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from spool.enums import DeliveryState, Direction, Outcome, Phase
 from spool.ids import new_id
 from spool.models import Attempt, Delivery, Message, Route
+from spool.queue import leases
+from spool.queue.schedule import LAST_DELAY
 
 LEASE_SECONDS = 30.0  # a crashed holder delays its mail by at most this and one sweep; live ones renew
+FARTHEST = 2 * LAST_DELAY  # no next attempt is planned later than this
 MAX_RECIPIENTS = 100  # in one transaction: what every server must take (RFC 5321 section 4.5.3.1.8)
 MAX_OCTETS = 64 * 2**20  # of content in one claim, but always one message
 
@@ -111,14 +114,22 @@ def give_back(deliveries: Iterable[Delivery], token: int, *, now: datetime) -> N
         )
 
 
+def pull_in(route: Route, *, now: datetime) -> int:
+    """Make due what waits for a time that no plan gives: it was put off before the clock was set back."""
+    ahead = Delivery.objects.filter(route=route, state=DeliveryState.QUEUED, next_attempt_at__gt=now + FARTHEST)
+    return ahead.update(next_attempt_at=now)
+
+
 def recover(*, now: datetime, limit: int = 500) -> int:
     """Requeue deliveries whose holder is gone. Returns how many.
 
     How far the holder came is unknown (it may have died after the final dot), so each cut attempt counts as
-    ambiguous: copies never exceed one plus the ambiguous attempts.
+    ambiguous: copies never exceed one plus the ambiguous attempts. A lease that ends far ahead was taken before the
+    clock was set back.
     """
     with transaction.atomic():
-        expired = Delivery.objects.filter(state=DeliveryState.LEASED, lease_until__lte=now)
+        over = Q(lease_until__lte=now) | Q(lease_until__gt=now + timedelta(seconds=LEASE_SECONDS) + leases.CLOCK_SKEW)
+        expired = Delivery.objects.filter(over, state=DeliveryState.LEASED)
         ids = list(expired.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit])
         Attempt.objects.filter(delivery__in=ids, finished_at__isnull=True).update(
             finished_at=now,

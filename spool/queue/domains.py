@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.crypto import seal
 from audit.record import Target, record
 from audit.tags import Tag
-from spool.enums import MailboxKind, RecipientPolicy, TlsPolicy, WhileUp
+from spool.enums import MailboxKind, RecipientPolicy, RouteState, TlsPolicy, WhileUp
 from spool.models import Delivery, Domain, Mailbox, Route, RouteHost
 from spool.queue.addresses import AddressError, normalise, parse_domain
 
@@ -105,9 +105,11 @@ def add(name: str, settings: Settings, *, now: datetime, drill: bool = False) ->
         raise DomainError(_("%(name)s is not a domain name.") % {"name": name}) from error
     if not settings.hosts:
         raise DomainError(_("A domain needs at least one primary."))
-    if Domain.objects.filter(name=name).exists() or Route.objects.filter(name=name).exists():
+    if Domain.objects.filter(name=name).exists() or Route.objects.filter(name=name, domains__isnull=False).exists():
         raise DomainError(_("%(name)s is protected already; use set to change it.") % {"name": name})
-    route = Route.objects.create(name=name, state_since=now, next_probe_at=now)
+    # The route of a domain that was removed stays where outages tell of it; what it knew of the primary is old.
+    fresh = {"state": RouteState.UP, "state_since": now, "next_probe_at": now, "confirmed_at": None, "held": False}
+    route, _made = Route.objects.update_or_create(name=name, defaults=fresh)
     domain = Domain.objects.create(name=name, route=route, is_drill=drill)
     _apply(domain, settings)
     detail = {"primary": [str(host) for host in route.hosts.all()], "policy": domain.recipient_policy}
@@ -119,6 +121,8 @@ def add(name: str, settings: Settings, *, now: datetime, drill: bool = False) ->
 def change(name: str, settings: Settings, *, now: datetime) -> Domain:
     """Change what `settings` names. Raises DomainError."""
     domain = get(name)
+    # Locked and read again: the watch writes the state of a route at any moment.
+    domain.route = Route.objects.select_for_update().get(pk=domain.route_id)
     _apply(domain, settings)
     fields = [key for key, value in vars(settings).items() if value is not None]
     record(Tag.DOMAIN_CHANGED, target=Target("domain", domain.name, domain.name), detail={"fields": fields}, at=now)

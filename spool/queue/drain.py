@@ -269,6 +269,7 @@ def sweep(*, now: datetime) -> int:
     claim.recover(now=now)
     started = 0
     for route in scope.routes().prefetch_related("hosts"):
+        claim.pull_in(route, now=now)
         for direction in Direction:
             if next_hop(route, direction) and claim.due(route, direction, now=now).exists():
                 started += _start(route, direction)

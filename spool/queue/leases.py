@@ -13,6 +13,9 @@ from django.db import transaction
 
 from spool.models import Lease
 
+# A lease that ends later than a fresh one was taken before the clock was set back: nobody waits for that hour to come.
+CLOCK_SKEW = timedelta(seconds=60)
+
 
 class LeaseLostError(Exception):
     """Somebody else holds it now, or it ran out."""
@@ -34,13 +37,13 @@ def holder_name() -> str:
 
 @transaction.atomic
 def acquire(name: str, *, seconds: float, now: datetime, holder: str = "") -> Held | None:
-    """Take `name` for `seconds` if nobody holds it; None if somebody does."""
+    """Take `name` for `seconds` if nobody holds it; None if somebody does. All takers of a name ask for as long."""
     until, holder = now + timedelta(seconds=seconds), holder or holder_name()
     lease = Lease.objects.select_for_update().filter(name=name).first()
     if lease is None:
         lease, made = Lease.objects.get_or_create(name=name, defaults={"holder": holder, "until": until, "token": 1})
         return Held(name, holder, lease.token, until) if made else None
-    if lease.until > now:
+    if now < lease.until <= until + CLOCK_SKEW:
         return None
     lease.holder, lease.until, lease.token = holder, until, lease.token + 1
     lease.save()

@@ -107,6 +107,11 @@ def open_outage_of(route: Route) -> Outage | None:
     return Outage.objects.filter(route=route, closed_at__isnull=True).first()
 
 
+def is_stale(route: Route, *, now: datetime) -> bool:
+    """Nobody confirmed the route's state lately; a time ahead is of a clock that was set back, and confirms nothing."""
+    return route.confirmed_at is None or abs(now - route.confirmed_at) > STALE_AFTER
+
+
 def route_status(route: Route, *, now: datetime) -> RouteStatus:
     """What people are told about a route."""
     outage = open_outage_of(route)
@@ -116,14 +121,13 @@ def route_status(route: Route, *, now: datetime) -> RouteStatus:
         delivered=Count("pk", filter=Q(state=DeliveryState.DELIVERED)),
         total=Count("pk"),
     )
-    stale = route.confirmed_at is None or route.confirmed_at < now - STALE_AFTER
     return RouteStatus(
         route=route,
         state=RouteState(route.state),
         since=outage.opened_at if outage else route.state_since,
         outage=outage,
         seconds_left=_seconds_left(route, counts["held"], now=now),
-        stale=stale,
+        stale=is_stale(route, now=now),
         **counts,
     )
 

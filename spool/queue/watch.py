@@ -110,7 +110,7 @@ class Watch:
         name = f"watch:{settings.DRILL_DOMAIN}" if settings.DRILL_DOMAIN else "watch"
         if self._lease is None:
             self._lease = leases.acquire(name, seconds=LEASE_SECONDS, now=now, holder=self.holder)
-        elif self._lease.until - now < timedelta(seconds=LEASE_SECONDS - RENEW_SECONDS):
+        elif not LEASE_SECONDS - RENEW_SECONDS <= (self._lease.until - now).total_seconds() <= LEASE_SECONDS:
             try:
                 self._lease = leases.renew(self._lease, seconds=LEASE_SECONDS, now=now)
             except leases.LeaseLostError:
@@ -167,8 +167,9 @@ def _in_background(target: Target) -> Future[Evidence]:
 
 
 def is_due(route: Route, *, now: datetime) -> bool:
-    """By its time, or because a sender came since the last look."""
-    if route.next_probe_at is None or route.next_probe_at <= now:
+    """By its time, or because a sender came since the last look; times far ahead are of a clock that was set back."""
+    interval = timedelta(seconds=max(settings.PROBE_INTERVAL, settings.PROBE_TIMEOUT))
+    if route.next_probe_at is None or not now < route.next_probe_at <= now + interval:
         return True
     if route.probe_wanted_at is None:
         return False

@@ -88,11 +88,12 @@ def judge(code: int, phase: Phase) -> Outcome:
     """What a refusal with `code` at `phase` means for a recipient (RFC 5321 section 4.2.1).
 
     Only a 5xx to MAIL, RCPT, DATA or the final dot that speaks of this mail is permanent; a host that refuses
-    the whole session (greeting, EHLO, STARTTLS, AUTH) is a host in trouble, whatever its code says.
+    the whole session (greeting, EHLO, STARTTLS, AUTH) is a host in trouble, whatever its code says. After the final
+    dot every 5xx is a word on this mail: servers say 500 to a line that is too long for them.
     """
     if phase not in (Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.DOT):
         return Outcome.TRANSIENT
-    if not 500 <= code < 600 or code in SESSION_TROUBLE:
+    if not 500 <= code < 600 or (code in SESSION_TROUBLE and phase is not Phase.DOT):
         return Outcome.TRANSIENT
     if phase is Phase.RCPT and code in PASSING_AT_RCPT:
         return Outcome.TRANSIENT

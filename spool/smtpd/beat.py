@@ -28,7 +28,9 @@ def ask_for_probes(server: Server) -> None:
         return
     now = timezone.now()
     recently = now - timedelta(seconds=1)
-    Route.objects.filter(pk__in=wanted).exclude(probe_wanted_at__gt=recently).update(probe_wanted_at=now)
+    Route.objects.filter(pk__in=wanted).exclude(probe_wanted_at__gt=recently, probe_wanted_at__lte=now).update(
+        probe_wanted_at=now
+    )
 
 
 class Beat(threading.Thread):

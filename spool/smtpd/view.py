@@ -37,7 +37,8 @@ class RouteView:
 
     def healthy(self, now: float, *, within: float) -> bool:
         """Up, and confirmed so within the last `within` seconds: senders can use it."""
-        fresh = self.confirmed_at is not None and now - self.confirmed_at <= within
+        # A time that lies ahead is of a clock that was set back since: it confirms nothing.
+        fresh = self.confirmed_at is not None and abs(now - self.confirmed_at) <= within
         return self.state == RouteState.UP and fresh and not self.declared
 
 

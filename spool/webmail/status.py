@@ -18,7 +18,6 @@ from spool.models import Delivery, Outage, Route
 from spool.queue import queries, scope
 
 SEVERITY = {RouteState.DOWN: 3, RouteState.SUSPECT: 2, RouteState.RECOVERING: 1, RouteState.UP: 0}
-STALE = queries.STALE_AFTER  # an `up` that nobody confirmed for so long is not believed
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def facts(user: User | None, *, now: datetime) -> Facts:
         state=worst.state,
         since=outage.opened_at if outage else worst.state_since,
         checked_at=worst.confirmed_at,
-        stale=worst.state == RouteState.UP and (worst.confirmed_at is None or now - worst.confirmed_at > STALE),
+        stale=worst.state == RouteState.UP and queries.is_stale(worst, now=now),
         outage=outage,
         delivered=delivered,
         total=total,

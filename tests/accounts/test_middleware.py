@@ -83,6 +83,9 @@ def test_htmx_is_told_to_leave_the_page(client: Client) -> None:
     answer = client.get("/live/", headers=headers)
     assert (answer.status_code, answer["HX-Redirect"]) == (401, f"{LOGIN}?next=%2Ffolder%2Fstarred%2F")
     assert answer.content == b""
+    headers["HX-Current-URL"] = "http://["
+    answer = client.get("/live/", headers=headers)
+    assert (answer.status_code, answer["HX-Redirect"]) == (401, LOGIN)
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,26 @@ def test_what_opens_an_account_is_hidden(formatter: logging.Formatter, text: str
     line = formatter.format(make_record(text.format("PLANTED-SECRET_1234")))
     assert "PLANTED" not in line
     assert "[hidden]" in line
+
+
+REFUSED = (
+    'null value in column "size" violates not-null constraint\n'
+    "DETAIL:  Failing row contains (1, erika@outside.test, Salary of Anna, \\x00).\nCONTEXT:  more of Salary"
+)
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_a_row_that_the_database_quotes_is_in_no_log(formatter: logging.Formatter) -> None:
+    try:
+        try:
+            raise ValueError(REFUSED)
+        except ValueError as inner:
+            raise RuntimeError("what came of it") from inner
+    except RuntimeError as error:
+        info = (RuntimeError, error, error.__traceback__)
+    record = logging.LogRecord("celery", logging.ERROR, __file__, 1, "raised %r", (ValueError(REFUSED),), info)
+    line = formatter.format(record)
+    assert "violates not-null constraint" in line
+    assert "what came of it" in line
+    assert "Salary" not in line
+    assert "erika" not in line

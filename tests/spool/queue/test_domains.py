@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.crypto import unseal
 from audit.models import Event
 from spool.enums import RecipientPolicy, WhileUp
-from spool.models import Domain, Route
+from spool.models import Domain, Outage, Route
 from spool.queue import domains
 from spool.queue.domains import DomainError, Host, Settings
 from tests.factories.spool import make_delivery, make_mailbox
@@ -85,6 +85,16 @@ def test_a_domain_with_mailboxes_or_mail_stays() -> None:
     Domain.objects.get().mailboxes.all().delete()
     with pytest.raises(DomainError, match="still keeps mail"):
         domains.remove("example.test", now=NOW)
+
+
+def test_a_removed_domain_whose_route_had_an_outage_can_be_added_again() -> None:
+    route = domains.add("again.test", PRIMARY, now=NOW).route
+    Outage.objects.create(route=route, opened_at=NOW, closed_at=NOW)
+    Route.objects.filter(pk=route.pk).update(state="down", confirmed_at=NOW, held=True)
+    domains.remove("again.test", now=NOW)
+    fresh = domains.add("again.test", Settings(hosts=(Host("mail2.test", 25),)), now=NOW).route
+    assert (fresh.pk, fresh.state, fresh.held, fresh.confirmed_at) == (route.pk, "up", False, None)
+    assert [str(host) for host in fresh.hosts.all()] == ["mail2.test:25"]
 
 
 def test_the_command_adds_shows_changes_and_removes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,7 @@ def test_harmless_text_fits_the_column_and_holds_no_controls(text: str) -> None:
         (552, Phase.DOT, Outcome.PERMANENT),
         (451, Phase.DOT, Outcome.TRANSIENT),
         (354, Phase.DOT, Outcome.TRANSIENT),
+        (500, Phase.DOT, Outcome.PERMANENT),
     ],
 )
 def test_a_code_is_judged_by_where_it_came(code: int, phase: Phase, outcome: Outcome) -> None:

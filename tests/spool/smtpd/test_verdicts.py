@@ -44,8 +44,9 @@ def test_while_the_primary_is_up_everybody_is_put_off(server: ServerInThread, re
         {"state": RouteState.RECOVERING},
         {"state": RouteState.UP, "confirmed_at": None},
         {"state": RouteState.UP, "confirmed_at": timezone.now() - timedelta(seconds=61)},
+        {"state": RouteState.UP, "confirmed_at": timezone.now() + timedelta(hours=1)},
     ],
-    ids=["suspect", "down", "recovering", "never confirmed", "stale"],
+    ids=["suspect", "down", "recovering", "never confirmed", "stale", "confirmed before the clock was set back"],
 )
 def test_in_every_other_state_mail_is_taken_and_shown(server: ServerInThread, fields: dict[str, object]) -> None:
     set_route(**fields)
