@@ -55,8 +55,3 @@ def acting(actor: Actor, *, drill: bool | None = None) -> Iterator[None]:
     context = replace(current(), actor=actor)
     with bound(context if drill is None else replace(context, drill=drill)):
         yield
-
-
-def set_actor(actor: Actor) -> None:
-    """Change the actor for the rest of the bound block (at log-in the anonymous visitor becomes a person)."""
-    _current.set(replace(current(), actor=actor))

@@ -21,8 +21,8 @@ from einbox.drill.mail import DrillMail, make_mails
 from einbox.drill.senders import Senders, SendersLog, verdict
 from einbox.drill.sink import read_log
 from einbox.drill.stage import DrillError, Stage, wait_until
-from spool.enums import UNFINISHED, DeliveryState, Outcome, RouteState
-from spool.models import Attempt, Delivery, Message, Outage, Route
+from spool.enums import UNFINISHED, DeliveryState, RouteState
+from spool.models import Delivery, Message, Outage, Route
 from spool.queue import queries
 
 HEALTHY_MAILS = 5
@@ -199,7 +199,7 @@ def _balance(play: Play) -> Ledger:
             for message in _submissions(stage)
             for delivery in message.deliveries.all()
         ),
-        ambiguous=Attempt.objects.filter(delivery__in=_of_domain(stage), outcome=Outcome.AMBIGUOUS).count(),
+        ambiguous=queries.ambiguous_attempts([stage.domain]),
         unsent=play.unsent,
         seconds_to_detect=play.detected_after,
         seconds_to_first_visible=play.visible_after,

@@ -32,7 +32,6 @@ MAX_RECIPIENTS = 1_000
 MAX_REFERENCES = 30
 MAX_LINE = 998  # octets, RFC 5322 section 2.1.1
 _TYPE = re.compile(r"[a-zA-Z0-9!#$&^_.+-]{1,60}/[a-zA-Z0-9!#$&^_.+-]{1,60}")
-_BAD_OCTET = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n")
 _BREAK = re.compile(r"\r\n|\r|\n")
 
 

@@ -27,7 +27,6 @@ class Action(Enum):
     """RFC 3464 section 2.3.3."""
 
     FAILED = "failed"
-    DELAYED = "delayed"
     EXPIRED = "expired"  # reported as failed, status 4.4.7
 
 

@@ -7,12 +7,11 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Q, QuerySet
 
 from accounts.models import User
-from spool.enums import UNFINISHED, DeliveryState, RouteState
+from spool.enums import UNFINISHED, DeliveryState, Outcome, RouteState
 from spool.models import Delivery, MergedAcceptance, Outage, Route
 
 STALE_AFTER = timedelta(seconds=60)
 RATE_WINDOW = timedelta(seconds=60)
-WORST_FIRST = (RouteState.DOWN, RouteState.RECOVERING, RouteState.SUSPECT, RouteState.UP)
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def account(*, outage: Outage | None = None, domains: Iterable[str] | None = Non
 
 def ambiguous_attempts(domains: Iterable[str]) -> int:
     """Attempts for these domains that ended without an answer after the final dot."""
-    return of_domains(domains).filter(tries__outcome="ambiguous").values("tries").count()
+    return of_domains(domains).filter(tries__outcome=Outcome.AMBIGUOUS).values("tries").count()
 
 
 def waiting(route: Route) -> QuerySet[Delivery]:
@@ -144,12 +143,6 @@ def routes_of(user: User) -> QuerySet[Route]:
     """The routes behind a user's personal and shared mailboxes."""
     mine = Q(domains__mailboxes__user=user) | Q(domains__mailboxes__members__user=user)
     return Route.objects.filter(mine).distinct()
-
-
-def status_for(user: User, *, now: datetime) -> RouteStatus | None:
-    """The worst route of the user's mailboxes; None for a user without any."""
-    routes = sorted(routes_of(user), key=lambda route: WORST_FIRST.index(RouteState(route.state)))
-    return route_status(routes[0], now=now) if routes else None
 
 
 def writing_open(route: Route) -> bool:

@@ -5,7 +5,7 @@ every sequence of evidence can be played through in a test.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from spool.enums import RouteState
 
@@ -32,14 +32,6 @@ def retry_delay(attempts: int, *, dice: float) -> timedelta:
     doublings = min(max(attempts - 1, 0), 10)
     delay = min(FIRST_DELAY * (1 << doublings), LAST_DELAY)
     return delay * (1 + JITTER * dice)
-
-
-def expiry_after(
-    expires_at: datetime, *, created_at: datetime, closed_from: datetime, closed_until: datetime
-) -> datetime:
-    """`expires_at` moved by the part of [closed_from, closed_until] that this mail lived through."""
-    stood_still = closed_until - max(created_at, closed_from)
-    return expires_at + max(stood_still, timedelta(0))
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,6 @@ class Sent:
     again: bool = False
 
 
-def may_write(user: User) -> bool:
-    """Whether writing is open for one of his mailboxes."""
-    return any(writing_open(box.domain.route) for box in drafts.senders(user).select_related("domain__route"))
-
-
 def preview(typed: Fields, mailbox: Mailbox) -> Plan:
     """What sending now would do to each recipient."""
     return plan(to=typed.to, cc=typed.cc, bcc=typed.bcc, mailbox=mailbox)

@@ -15,7 +15,6 @@ from spool.queue.drain import Drain
 from spool.queue.outage import OutageError
 from spool.queue.schedule import Evidence
 from tests.doubles.primary import Primary
-from tests.factories.accounts import make_user
 from tests.factories.spool import make_mailbox, make_message, make_route
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -178,18 +177,15 @@ def test_announcements_belong_to_an_open_outage() -> None:
         outage.announce(running, "late", by="IT", now=at(20))
 
 
-def test_the_status_of_a_user_is_that_of_the_worst_route() -> None:
-    user = make_user()
-    good, bad = make_mailbox(user=user), make_mailbox(shared=True)
-    bad.members.create(user=user)
+def test_the_status_of_a_route_counts_the_mail_of_its_outage_only() -> None:
+    good, bad = make_mailbox(), make_mailbox(shared=True)
     make_message(mailbox=good)
     look(bad.domain.route, "---")
     make_message(mailbox=bad, now=at(10))
-    status = queries.status_for(user, now=at(11))
-    assert status is not None
+    bad.domain.route.refresh_from_db()
+    status = queries.route_status(bad.domain.route, now=at(11))
     assert (status.state, status.held, status.total, status.delivered) == (RouteState.DOWN, 1, 1, 0)
     assert status.since == at(0)
-    assert queries.status_for(make_user(), now=at(11)) is None
 
 
 def test_the_account_adds_up_whatever_became_of_mail() -> None:

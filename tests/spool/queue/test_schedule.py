@@ -1,7 +1,6 @@
 """The state machine and the times, played through without a clock."""
 
 import itertools
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from spool.enums import RouteState
 from spool.queue import schedule
-from spool.queue.schedule import Health, Surroundings, after_evidence, expiry_after, retry_delay
+from spool.queue.schedule import Health, Surroundings, after_evidence, retry_delay
 
 UP, SUSPECT, DOWN, RECOVERING = RouteState.UP, RouteState.SUSPECT, RouteState.DOWN, RouteState.RECOVERING
 DRAINED, FULL = Surroundings(drained=True), Surroundings(drained=False)
@@ -71,18 +70,3 @@ def test_delays_grow_and_are_clipped(attempts: int, dice: float) -> None:
     delay = retry_delay(attempts, dice=dice)
     assert schedule.FIRST_DELAY <= delay <= schedule.LAST_DELAY * (1 + schedule.JITTER)
     assert retry_delay(attempts + 1, dice=0) >= retry_delay(attempts, dice=0)
-
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-hours = st.integers(0, 1000).map(lambda count: timedelta(hours=count))
-
-
-@given(hours, hours, hours)
-def test_expiry_stands_still_exactly_as_long_as_the_mail_waited_for_the_route(
-    created: timedelta, start: timedelta, length: timedelta
-) -> None:
-    expires = NOW + created + timedelta(days=30)
-    moved = expiry_after(expires, created_at=NOW + created, closed_from=NOW + start, closed_until=NOW + start + length)
-    assert timedelta(0) <= moved - expires <= length
-    if created <= start:
-        assert moved - expires == length

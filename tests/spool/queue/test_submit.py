@@ -15,9 +15,9 @@ from accounts.models import User
 from audit.models import Event
 from spool.enums import DeliveryState, Direction
 from spool.models import Delivery, Draft, Mailbox, Message
-from spool.queue import content, drafts
+from spool.queue import content, drafts, queries
 from spool.queue.drafts import DraftMissingError, Fields
-from spool.queue.submit import Sent, SubmitError, WritingClosedError, may_write, submit
+from spool.queue.submit import Sent, SubmitError, WritingClosedError, submit
 from tests.factories.accounts import make_user
 from tests.factories.spool import make_domain, make_mailbox, make_message, make_route
 
@@ -157,9 +157,10 @@ def test_no_field_injects_a_header(user: User, mailbox: Mailbox, field: str, tex
 def test_writing_ends_with_the_outage(user: User, mailbox: Mailbox) -> None:
     draft = write(user, mailbox)
     route = mailbox.domain.route
-    assert may_write(user)
+    assert queries.writing_open(route)
     type(route).objects.update(state="up")
-    assert not may_write(user)
+    route.refresh_from_db()
+    assert not queries.writing_open(route)
     with pytest.raises(WritingClosedError):
         submit(user, draft.public_id, now=NOW)
     assert Draft.objects.exists()
