@@ -106,11 +106,20 @@ def confirm(request: HttpRequest, state: Enrolment, code: str, *, client: Client
     codes = recovery.new_codes()
     hashed = recovery.hashes(codes)  # slow, so outside
     with transaction.atomic(), acting(actor_of(state.user)):
-        fresh = Invite.objects.filter(pk=state.invite.pk, used_at__isnull=True, revoked_at__isnull=True)
-        if not fresh.filter(expires_at__gt=now, user__is_active=True).update(used_at=now):
+        if not _use_up(state.invite, now=now):
             return None
         _store(request, state, step, hashed, client=client, now=now)
     return Done(state.user, [recovery.shown(code) for code in codes])
+
+
+def _use_up(invite: Invite, *, now: datetime) -> bool:
+    """Whether this caller, of all at once, used the invite up.
+
+    No condition of another table: Django would put all of them into a subquery, and PostgreSQL does not ask a
+    subquery again after it has waited for the row.
+    """
+    fresh = Invite.objects.filter(pk=invite.pk, used_at__isnull=True, revoked_at__isnull=True, expires_at__gt=now)
+    return bool(fresh.update(used_at=now)) and User.objects.filter(pk=invite.user_id, is_active=True).exists()
 
 
 def _store(

@@ -19,6 +19,7 @@ from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.factories.spool import make_raw
 from tests.waiting import wait_for
 
+MOST = 300  # mails offered to a server that is to die
 FAILPOINTS = ("after_mail", "mid_data", "after_dot", "after_write", "after_commit", "after_reply")
 
 
@@ -58,7 +59,8 @@ def run_until_killed(home: Path, failpoints: str) -> tuple[Ledger, SmtpdProcess]
     process = SmtpdProcess(home, EINBOX_FAILPOINTS=failpoints)
     with process:
         with Client(process.address) as client:
-            for number in range(20):
+            # Where the 250 does not wait for its commit, many mails may go into one.
+            for number in range(MOST):
                 if not ledger.send(client, f"mail {number}"):
                     break
         assert process.process.wait(10) == -9, "the failpoint did not kill"
