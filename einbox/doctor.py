@@ -23,9 +23,9 @@ from einbox.health import readiness
 from einbox.settings import is_loopback
 from spool.enums import UNFINISHED, RouteState
 from spool.models import Delivery, Route, RouteHost
+from spool.smtpd.limits import Limits
 
 OK, WARN, FAIL = "ok", "warn", "fail"
-DISK_FLOOR = 512 * 2**20  # octets, beside twice the largest message
 DISK_COMFORT = 5 * 2**30
 CERTIFICATE_WARNS = timedelta(days=21)
 DRILL_EVERY = timedelta(days=90)
@@ -92,7 +92,7 @@ def _clock(now: datetime) -> Iterator[Finding]:
 
 
 def _disk(_now: datetime) -> Iterator[Finding]:
-    needed = 2 * settings.MESSAGE_SIZE_LIMIT + DISK_FLOOR
+    needed = Limits.from_settings().room
     for name, place in {
         "state directory": Path(settings.HOME),
         "content storage": Path(default_storage.path("")),

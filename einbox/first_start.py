@@ -99,11 +99,16 @@ def _bind_problem(address: HostPort) -> OSError | None:
     return None
 
 
+def migrations_pending() -> bool:
+    """Whether the code knows migrations that the database has not seen."""
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
 def migrate() -> bool:
     """Bring the database up to date; whether anything was to do. Raises StartError when it cannot be reached."""
     try:
-        executor = MigrationExecutor(connection)
-        pending = bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+        pending = migrations_pending()
         if pending:
             call_command("migrate", interactive=False, verbosity=0)
     except OperationalError as error:

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from einbox.first_start import migrations_pending
 from einbox.metrics import exposition
 from spool.models import Heartbeat
 
@@ -81,8 +81,7 @@ def _database() -> str:
 
 
 def _migrations() -> str:
-    executor = MigrationExecutor(connection)
-    return FAILED if executor.migration_plan(executor.loader.graph.leaf_nodes()) else OK
+    return FAILED if migrations_pending() else OK
 
 
 def _alive(service: str, now: datetime, within: timedelta, otherwise: str) -> str:

@@ -8,8 +8,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +34,9 @@ def engine() -> str:
     return str(connection.vendor)
 
 
-@contextmanager
-def dumped(folder: Path) -> Iterator[Image]:
+def dump(folder: Path) -> Image:
     """Write the image into `folder`. Raises BackupError."""
-    yield _dump_sqlite(folder) if engine() == "sqlite" else _dump_postgresql(folder)
+    return _dump_sqlite(folder) if engine() == "sqlite" else _dump_postgresql(folder)
 
 
 def _dump_sqlite(folder: Path) -> Image:

@@ -52,8 +52,8 @@ def _record(result: Manifest, target: Path) -> None:
 
 def _fill(folder: Path, now: datetime) -> Manifest:
     for _attempt in range(ATTEMPTS):
-        with database.dumped(folder) as image:
-            missing = _copy_content(folder / "content", image.content_files)
+        image = database.dump(folder)
+        missing = _copy_content(folder / "content", image.content_files)
         if not missing:
             break
         (folder / image.file).unlink()

@@ -110,7 +110,7 @@ def _make_shared(now: datetime) -> None:
 
 
 def new_password() -> str:
-    """Five pronounceable groups, about 47 bits: enough behind a second factor, a throttle and loopback."""
+    """Four pronounceable groups, about 50 bits: enough behind a second factor, a throttle and loopback."""
 
     def group() -> str:
         return "".join(secrets.choice(letters) for letters in (CONSONANTS, VOWELS, CONSONANTS, VOWELS))

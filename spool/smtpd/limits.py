@@ -33,6 +33,11 @@ class Limits:
     return_after: float = 600.0  # fixed: a client put off for so long cannot reach the primary
     confirmed_within: float = 60.0  # fixed: an `up` older than this is stale
 
+    @property
+    def room(self) -> int:
+        """Octets that must stay free on the disk; below it mail is put off with 452."""
+        return 2 * self.message_size + self.disk_floor
+
     @classmethod
     def from_settings(cls) -> "Limits":
         return cls(

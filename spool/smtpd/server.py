@@ -153,7 +153,7 @@ class Server:
                 self._slow_data(connection, connection.scanner.received, now)
             elif now - connection.seen > self.limits.idle:
                 connection.dismiss(replies.IDLE)
-        self.low_on_disk = self._room() < 2 * self.limits.message_size + self.limits.disk_floor
+        self.low_on_disk = self._room() < self.limits.room
         if self.certificate is not None:
             self.certificate.reload_if_changed()
 

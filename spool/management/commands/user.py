@@ -1,6 +1,5 @@
 """`manage.py user`: add, list, deactivate, reset-mfa, import. Thin over accounts.provision and spool.queue.people."""
 
-import getpass
 import json
 import secrets
 import sys
@@ -15,7 +14,7 @@ from accounts import importing, provision
 from accounts.enums import Role
 from accounts.models import User
 from accounts.provision import ProvisionError
-from audit.context import Actor, acting
+from spool.management.operator import operator
 from spool.queue import people
 
 Entry = dict[str, Any]
@@ -49,10 +48,9 @@ class Command(BaseCommand):
             action.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = getpass.getuser()
         act = getattr(self, f"do_{options['action'].replace('-', '_')}")
         try:
-            with acting(Actor("operator", None, f"operator:{user}")):
+            with operator():
                 entries: list[Entry] = act(**options)
         except ProvisionError as error:
             raise CommandError(str(error)) from error
