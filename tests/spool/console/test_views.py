@@ -169,7 +169,7 @@ NASTY = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=st.sampled_from(["show", "order", "after", "route"]), value=NASTY)
 def test_no_query_reaches_the_database_as_a_key(client: Client, name: str, value: str) -> None:
     response = client.get(reverse("spool:console-queue"), {name: value})
