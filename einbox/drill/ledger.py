@@ -4,29 +4,13 @@ Every 250 einbox gave must be found again: at the primary, or held, removed, bou
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from spool.queue.queries import Account
+
 Pair = tuple[str, str]  # token, recipient
-
-
-@dataclass(frozen=True)
-class Counts:
-    """einbox's own account of the drill's domain (spool.queue.queries.account)."""
-
-    accepted: int
-    delivered: int
-    held: int
-    removed: int
-    bounced: int
-    expired: int
-    merged: int
-
-    @property
-    def adds_up(self) -> bool:
-        rest = self.delivered + self.held + self.removed + self.bounced + self.expired + self.merged
-        return self.accepted == rest
 
 
 @dataclass(frozen=True)
@@ -85,7 +69,7 @@ def settle(
     sent: Sequence[Mapping[str, Any]],
     kept: Sequence[Mapping[str, str]],
     hashes: Mapping[str, str],
-    counts: Counts,
+    counts: Account,
     still_held: frozenset[Pair],
     submitted: frozenset[Pair],
     ambiguous: int,
@@ -109,24 +93,7 @@ def settle(
     ghosts = sum(1 for token, _ in at_primary if token not in known_tokens)
     altered = sum(1 for entry in kept if hashes.get(entry["token"], entry["sha256"]) != entry["sha256"])
     duplicated = sum(at_primary.values()) - len(at_primary)
-    acknowledged = sum(by_einbox.values()) + len(submitted)
-    problems = []
-    if lost:
-        problems.append(f"{len(lost)} lost, for example {sorted(lost)[0]}")
-    if not counts.adds_up:
-        problems.append("einbox's own account does not add up")
-    if not acknowledged <= counts.accepted <= acknowledged + unknown_offers(sent, "einbox"):
-        problems.append(f"senders were told 250 {acknowledged} times, einbox counts {counts.accepted}")
-    if altered:
-        problems.append(f"{altered} arrived altered")
-    if ghosts:
-        problems.append(f"{ghosts} arrived that nobody sent")
-    if unsent:
-        problems.append(f"{unsent} could not be handed to anybody")
-    # A sender without an answer from the primary itself may offer the same mail again: not einbox's copy.
-    if duplicated > ambiguous + unknown_offers(sent, "primary"):
-        problems.append(f"{duplicated} duplicated, but only {ambiguous} attempts were ambiguous")
-    return Ledger(
+    ledger = Ledger(
         **asdict(counts),
         lost=len(lost),
         duplicated=duplicated,
@@ -139,5 +106,36 @@ def settle(
         seconds_to_detect=round(seconds_to_detect, 2),
         seconds_to_first_visible=round(seconds_to_first_visible, 2),
         drain_messages_per_second=round(drain_messages_per_second, 1),
-        problems=tuple(problems),
     )
+    heard = sum(by_einbox.values()) + len(submitted)
+    problems = _problems(
+        ledger,
+        lost=lost,
+        counts=counts,
+        told=range(heard, heard + unknown_offers(sent, "einbox") + 1),
+        may_repeat=ambiguous + unknown_offers(sent, "primary"),
+    )
+    return replace(ledger, problems=tuple(problems))
+
+
+def _problems(ledger: Ledger, *, lost: set[Pair], counts: Account, told: range, may_repeat: int) -> Iterator[str]:
+    """What does not balance, a sentence each.
+
+    `told` is how many 250s the senders may have been given: those they heard, and those that may have got lost.
+    `may_repeat` is how many copies are explained: einbox's ambiguous attempts, and senders that got no answer
+    from the primary itself and may offer the same mail again.
+    """
+    if lost:
+        yield f"{len(lost)} lost, for example {min(lost)}"
+    if not counts.adds_up:
+        yield "einbox's own account does not add up"
+    if counts.accepted not in told:
+        yield f"senders were told 250 {told.start} times, einbox counts {counts.accepted}"
+    if ledger.altered:
+        yield f"{ledger.altered} arrived altered"
+    if ledger.ghosts:
+        yield f"{ledger.ghosts} arrived that nobody sent"
+    if ledger.unsent:
+        yield f"{ledger.unsent} could not be handed to anybody"
+    if ledger.duplicated > may_repeat:
+        yield f"{ledger.duplicated} duplicated, but only {ledger.ambiguous} attempts were ambiguous"

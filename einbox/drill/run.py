@@ -16,7 +16,7 @@ from audit.context import Actor, acting
 from audit.models import Event
 from audit.record import Target, record
 from audit.tags import Tag
-from einbox.drill.ledger import Counts, Ledger, Pair, settle
+from einbox.drill.ledger import Ledger, Pair, settle
 from einbox.drill.mail import DrillMail, make_mails
 from einbox.drill.senders import Senders, SendersLog, verdict
 from einbox.drill.sink import read_log
@@ -187,12 +187,11 @@ def _returns(play: Play) -> None:
 
 def _balance(play: Play) -> Ledger:
     stage = play.stage
-    account = queries.account(domains=[stage.domain])
     return settle(
         sent=read_log(stage.directory / "senders.jsonl"),
         kept=[_named(entry, _submissions(stage)) for entry in stage.primary.kept()],
         hashes={mail.token: mail.sha256 for mail in play.mails},
-        counts=Counts(**{name: getattr(account, name) for name in Counts.__dataclass_fields__}),
+        counts=queries.account(domains=[stage.domain]),
         still_held=_still_held(stage),
         submitted=frozenset(
             (_token(message), delivery.forward_path)

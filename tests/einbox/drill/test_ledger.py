@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from einbox.drill.ledger import Counts, Ledger, settle
+from einbox.drill.ledger import Ledger, settle
+from spool.queue.queries import Account
 
 A, B = "one@drill.test", "two@drill.test"
 GOOD: dict[str, Any] = {
@@ -19,7 +20,7 @@ GOOD: dict[str, Any] = {
         {"token": "t1", "recipient": B, "sha256": "h1"},
     ],
     "hashes": {"t0": "h0", "t1": "h1"},
-    "counts": Counts(accepted=2, delivered=2, held=0, removed=0, bounced=0, expired=0, merged=0),
+    "counts": Account(accepted=2, delivered=2, held=0, removed=0, bounced=0, expired=0, merged=0),
     "still_held": frozenset(),
     "submitted": frozenset(),
     "ambiguous": 0,
