@@ -11,6 +11,9 @@ class RouteState(TextChoices):
     RECOVERING = "recovering", _("Recovering")
 
 
+WORST_FIRST = (RouteState.DOWN, RouteState.SUSPECT, RouteState.RECOVERING, RouteState.UP)
+
+
 class OutageKind(TextChoices):
     DETECTED = "detected", _("Detected by probes")
     PLANNED = "planned", _("Planned")

@@ -22,12 +22,11 @@ from accounts.enums import Role
 from audit.record import Target, record
 from audit.tags import Tag
 from spool.console import episode, queue
-from spool.enums import OutageKind, RouteState
+from spool.enums import WORST_FIRST, OutageKind, RouteState
 from spool.models import Outage, Route
 from spool.queue import holding, outage, queries
 
 REASON = 255
-WORST = (RouteState.DOWN, RouteState.SUSPECT, RouteState.RECOVERING, RouteState.UP)
 SHORT = 8  # lines of the queue on the page of a route
 
 
@@ -35,7 +34,7 @@ def _routes() -> list[Route]:
     """All routes with a domain, the worst first; those of a drill last."""
     found = Route.objects.filter(domains__isnull=False).distinct().prefetch_related("domains")
     drills = {route.pk for route in found if any(domain.is_drill for domain in route.domains.all())}
-    return sorted(found, key=lambda one: (one.pk in drills, WORST.index(RouteState(one.state)), one.name))
+    return sorted(found, key=lambda one: (one.pk in drills, WORST_FIRST.index(RouteState(one.state)), one.name))
 
 
 def _route(route_id: int) -> Route:

@@ -33,10 +33,17 @@ def sender_disguised(sender: MailAddress) -> bool:
 
 def mixed_alphabets(address: str) -> bool:
     """Whether the domain mixes letters of several alphabets (such as a Cyrillic a in a Latin word)."""
-    domain = address.rpartition("@")[2]
-    if domain.isascii():
-        return False
-    return any(len(_alphabets(label)) > 1 for label in domain.split("."))
+    return any(len(_alphabets(_letters(label))) > 1 for label in address.rpartition("@")[2].lower().split("."))
+
+
+def _letters(label: str) -> str:
+    """A label as people see it: an A-label is decoded (RFC 5891)."""
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label[4:].encode("ascii").decode("punycode")
+    except (UnicodeError, ValueError):
+        return label
 
 
 def _alphabets(label: str) -> set[str]:

@@ -13,11 +13,9 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from spool.enums import DeliveryState, RouteState
+from spool.enums import WORST_FIRST, DeliveryState, RouteState
 from spool.models import Delivery, Outage, Route
 from spool.queue import queries, scope
-
-SEVERITY = {RouteState.DOWN: 3, RouteState.SUSPECT: 2, RouteState.RECOVERING: 1, RouteState.UP: 0}
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def facts(user: User | None, *, now: datetime) -> Facts:
     routes = routes_of(user)
     if not routes:
         return UNKNOWN
-    worst = max(routes, key=lambda route: (SEVERITY[RouteState(route.state)], -route.state_since.timestamp()))
+    worst = min(routes, key=lambda route: (WORST_FIRST.index(RouteState(route.state)), route.state_since))
     outage = queries.open_outage_of(worst)
     draining = worst.state == RouteState.RECOVERING and user is not None
     delivered, total = _progress(user, outage) if draining else (0, 0)

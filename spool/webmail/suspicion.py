@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from spool.mime.spoof import mixed_alphabets
 from spool.models import Domain
 
 _ADDRESS = re.compile(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)")
-_MIXED = ("LATIN", "CYRILLIC", "GREEK")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def judge(name: str, address: str, *, around: Surroundings, reply_to: str = "") 
             _("It says %(shown)s, but the mail comes from the address above. Do not pay, do not open the files.")
             % {"shown": shown.group(0)},
         )
-    if _mixed_script(domain):
+    if mixed_alphabets(address):
         return Warning_(
             "script",
             _("The address mixes alphabets"),
@@ -103,22 +103,3 @@ def _reply_elsewhere(reply_to: str) -> Warning_:
         _("The mail names a colleague, but answers go to %(address)s. Check before you answer.")
         % {"address": reply_to},
     )
-
-
-def _mixed_script(domain: str) -> bool:
-    """Whether one label mixes Latin, Cyrillic and Greek letters (A-labels are read first, RFC 5891)."""
-    return any(len(_scripts(_unicode(label))) > 1 for label in domain.split("."))
-
-
-def _unicode(label: str) -> str:
-    if not label.startswith("xn--"):
-        return label
-    try:
-        return label[4:].encode("ascii").decode("punycode")
-    except (UnicodeError, ValueError):
-        return label
-
-
-def _scripts(label: str) -> set[str]:
-    names = (unicodedata.name(letter, "") for letter in label if letter.isalpha())
-    return {script for name in names for script in _MIXED if name.startswith(script)}
