@@ -1,7 +1,6 @@
 """`manage.py domain add|set|list|remove`: protected domains and the routes to their primaries."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from django.utils import timezone
 
 from spool.enums import RecipientPolicy, TlsPolicy, WhileUp
 from spool.management.operator import operator
+from spool.management.rows import print_rows
 from spool.models import Domain
 from spool.queue import domains
 from spool.queue.domains import DomainError, Settings
@@ -57,13 +57,7 @@ class Command(BaseCommand):
                 shown = self._act(options)
         except DomainError as error:
             raise CommandError(str(error)) from error
-        if options["json"]:
-            self.stdout.write(json.dumps(shown))
-        else:
-            for entry in shown:
-                self.stdout.write(
-                    "  ".join(f"{key}={value}" for key, value in entry.items() if value not in ("", None))
-                )
+        print_rows(self.stdout, shown, as_json=options["json"])
 
     def _act(self, options: dict[str, Any]) -> list[dict[str, Any]]:
         now = timezone.now()

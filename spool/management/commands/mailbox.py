@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models.user import User
 from spool.management.operator import operator
+from spool.management.rows import print_rows
 from spool.models import Mailbox
 from spool.queue import mailboxes
 from spool.queue.mailboxes import MailboxError
@@ -39,15 +40,12 @@ class Command(BaseCommand):
                 shown = self._act(options)
         except MailboxError as error:
             raise CommandError(str(error)) from error
-        if options["json"]:
-            self.stdout.write(json.dumps(shown))
+        if options["act"] == "import" and options["json"]:
+            self.stdout.write(json.dumps(shown[0]))  # one object: what was made, what was there
         else:
-            for entry in shown if isinstance(shown, list) else [shown]:
-                self.stdout.write(
-                    "  ".join(f"{key}={value}" for key, value in entry.items() if value not in ("", None, []))
-                )
+            print_rows(self.stdout, shown, as_json=options["json"])
 
-    def _act(self, options: dict[str, Any]) -> list[dict[str, Any]] | dict[str, Any]:
+    def _act(self, options: dict[str, Any]) -> list[dict[str, Any]]:
         now = timezone.now()
         match options["act"]:
             case "add":
@@ -64,7 +62,7 @@ class Command(BaseCommand):
                 act(box, self._user(options["email"]), now=now)
                 return [self._row(box)]
             case "import":
-                return self._import(options["file"])
+                return [self._import(options["file"])]
         return [self._row(box) for box in mailboxes.listed()]
 
     def _import(self, path: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`manage.py outage list|open|close|schedule|announce`: outages by people's word."""
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from audit.context import current
 from spool.enums import OutageKind
 from spool.management.operator import operator
+from spool.management.rows import print_rows
 from spool.models import Outage, PlannedOutage, Route
 from spool.queue import outage, queries
 from spool.queue.outage import OutageError
@@ -60,11 +60,7 @@ class Command(BaseCommand):
                 rows = getattr(self, f"_{options['act']}")(options, timezone.now())
         except OutageError as error:
             raise CommandError(str(error)) from error
-        if options["json"]:
-            self.stdout.write(json.dumps(rows, default=str))
-            return
-        for row in rows:
-            self.stdout.write("  ".join(f"{key}={value}" for key, value in row.items() if value not in ("", None)))
+        print_rows(self.stdout, rows, as_json=options["json"])
 
     def _list(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
         outages = Outage.objects.select_related("route").order_by("-opened_at")

@@ -1,6 +1,5 @@
 """`manage.py queue list|show|hold|release|retry|redeliver`: the spool, as envelopes; never content."""
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from audit.tags import Tag
 from spool.enums import UNFINISHED, DeliveryState
 from spool.management.commands.outage import moment
 from spool.management.operator import operator
+from spool.management.rows import line, print_rows
 from spool.models import Delivery
 from spool.queue import acts
 from spool.queue.acts import ActError
@@ -47,13 +47,13 @@ class Command(BaseCommand):
         except ActError as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            self.stdout.write(json.dumps(rows, default=str))
+            print_rows(self.stdout, rows, as_json=True)
             return
         for row in rows:
             tries = row.pop("tries", [])
-            self.stdout.write("  ".join(f"{key}={value}" for key, value in row.items() if value not in ("", None)))
+            self.stdout.write(line(row))
             for each in tries:
-                self.stdout.write("    " + "  ".join(f"{key}={value}" for key, value in each.items() if value))
+                self.stdout.write("    " + line(each))
 
     def _act(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
         act = options["act"]

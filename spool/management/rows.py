@@ -1,0 +1,23 @@
+"""How commands print what they found: rows as JSON, or one `name=value` line each. Knows no model."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+
+Row = dict[str, Any]
+
+
+def line(row: Row) -> str:
+    """One line; what is empty is left out."""
+    return "  ".join(f"{name}={value}" for name, value in row.items() if value not in ("", None, []))
+
+
+def print_rows(out: OutputWrapper, rows: Sequence[Row], *, as_json: bool) -> None:
+    """Times become text in JSON too."""
+    if as_json:
+        out.write(json.dumps(rows, default=str))
+        return
+    for row in rows:
+        out.write(line(row))
