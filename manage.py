@@ -12,9 +12,12 @@ def main() -> None:
     try:
         from django.core.management import execute_from_command_line  # noqa: PLC0415 - settings come first
 
+        from audit.escape import UNSAFE, UNSTORABLE  # noqa: PLC0415
         from einbox.env import SettingsError  # noqa: PLC0415
     except ImportError as error:
         sys.exit(f"{error.name or error} is not installed; `make run` and `make manage` install what einbox needs.")
+    if any(UNSAFE.search(word) or UNSTORABLE.search(word) for word in sys.argv):
+        sys.exit("einbox: an argument holds a line break or another character that cannot be shown.")
     try:
         execute_from_command_line(sys.argv)
     except SettingsError as error:

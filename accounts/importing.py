@@ -30,7 +30,13 @@ def import_people(lines: Iterable[str]) -> Imported:
 
     The first bad line is a ProvisionError that names it, and then nothing is imported.
     """
-    reader = csv.DictReader(lines)
+    try:
+        return _import_rows(csv.DictReader(lines))
+    except csv.Error as error:
+        raise ProvisionError(_("This is no CSV file: %(why)s.") % {"why": error}) from error
+
+
+def _import_rows(reader: "csv.DictReader[str]") -> Imported:
     columns = set(reader.fieldnames or ())
     if "email" not in columns or not columns <= COLUMNS:
         raise ProvisionError(_("The first line must name the columns: email, name, role."))

@@ -25,6 +25,7 @@ from accounts.models import Invite, RecoveryDevice, TOTPDevice, User
 from accounts.models.device import SEED_OCTETS
 from accounts.passwords import normalise
 from accounts.sessions import target_of
+from audit.escape import UNSAFE, UNSTORABLE
 from audit.record import record
 from audit.tags import Tag
 
@@ -57,10 +58,20 @@ def clean_email(email: str) -> str:
     email = email.strip().lower()
     try:
         validate_email(email)
+        if UNSAFE.search(email):
+            raise ValidationError("steering characters")
     except ValidationError:
         message = f"{email!r} is not an e-mail address."
         raise ProvisionError(message) from None
     return email
+
+
+def clean_name(name: str) -> str:
+    """Without spaces around it; one line that steers nothing. Raises ProvisionError."""
+    name = name.strip()[:200]
+    if UNSAFE.search(name) or UNSTORABLE.search(name):
+        raise ProvisionError("The name holds a line break or another character that cannot be shown.")
+    return name
 
 
 def hash_password(password: str, user: User) -> str:
@@ -83,7 +94,7 @@ def create_user(
     drill: bool = False,
 ) -> User:
     """A person without a factor, who therefore cannot log in yet. Raises ProvisionError."""
-    user = User(email=clean_email(email), name=name.strip()[:200], role=role, is_demo=demo, is_drill=drill)
+    user = User(email=clean_email(email), name=clean_name(name), role=role, is_demo=demo, is_drill=drill)
     user.password = make_password(None) if password is None else hash_password(password, user)
     with transaction.atomic():
         if User.objects.filter(email=user.email).exists():

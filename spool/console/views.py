@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import AuthenticatedRequest, role_required
 from accounts.enums import Role
+from audit.escape import storable
 from audit.record import Target, record
 from audit.tags import Tag
 from spool.console import episode, queue
@@ -176,7 +177,7 @@ def act(request: AuthenticatedRequest, route_id: int, name: str) -> HttpResponse
     route = _route(route_id)
     if name not in ACTS:
         raise Http404
-    reason = " ".join(request.POST.get("reason", "").split())[:REASON]
+    reason = " ".join(storable(request.POST.get("reason", "")).split())[:REASON]
     if not reason:
         notes.error(request, _("Nothing was done: write a reason."))
     else:

@@ -6,12 +6,14 @@ from typing import Any
 
 from django.core.management.base import OutputWrapper
 
+from audit.escape import escape
+
 Row = dict[str, Any]
 
 
 def line(row: Row) -> str:
-    """One line; what is empty is left out."""
-    return "  ".join(f"{name}={value}" for name, value in row.items() if value not in ("", None, []))
+    """One line; what is empty is left out, and what strangers or people wrote steers no terminal."""
+    return escape("  ".join(f"{name}={value}" for name, value in row.items() if value not in ("", None, [])))
 
 
 def print_rows(out: OutputWrapper, rows: Sequence[Row], *, as_json: bool) -> None:

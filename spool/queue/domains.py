@@ -49,8 +49,8 @@ def parse_host(text: str) -> Host:
     message = _("A primary has the form host:port, for example mail.example.org:25.")
     if text.count(":") > 1 and not text.startswith("["):
         raise DomainError(message)
-    parts = urlsplit(f"//{text}")
     try:
+        parts = urlsplit(f"//{text}")
         name, port = parts.hostname or "", parts.port if parts.port is not None else 25
     except ValueError as error:
         raise DomainError(message) from error

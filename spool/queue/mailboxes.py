@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models.user import User
+from audit.escape import UNSAFE, UNSTORABLE
 from audit.record import Target, record
 from audit.tags import Tag
 from spool.enums import MailboxKind
@@ -73,6 +74,8 @@ def add(address: str, *, now: datetime, shared: bool = False, name: str = "", us
     """Make a mailbox in a protected domain. Raises MailboxError."""
     if shared and user is not None:
         raise MailboxError(_("A shared mailbox has members, not one user."))
+    if UNSAFE.search(name) or UNSTORABLE.search(name):
+        raise MailboxError(_("The name holds a line break or another character that cannot be shown."))
     address, domain = _free_address(address)
     kind = MailboxKind.SHARED if shared else MailboxKind.PERSONAL
     mailbox = Mailbox.objects.create(address=address, domain=domain, kind=kind, name=name[:NAME_LENGTH], user=user)
@@ -140,7 +143,13 @@ def import_csv(lines: Iterable[str], *, now: datetime) -> Imported:
 
     All or nothing: the first bad line is a MailboxError that names it. An address that exists is skipped.
     """
-    reader = csv.DictReader(lines)
+    try:
+        return _import_rows(csv.DictReader(lines), now)
+    except csv.Error as error:
+        raise MailboxError(_("This is no CSV file: %(why)s.") % {"why": error}) from error
+
+
+def _import_rows(reader: "csv.DictReader[str]", now: datetime) -> Imported:
     known = {"address", "name", "kind", "aliases", "members"}
     columns = set(reader.fieldnames or ())
     if "address" not in columns or not columns <= known:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from audit.escape import escape
 from spool.enums import RecipientPolicy, TlsPolicy, WhileUp
 from spool.management.operator import operator
 from spool.management.rows import print_rows
@@ -56,7 +57,7 @@ class Command(BaseCommand):
             with operator():
                 shown = self._act(options)
         except DomainError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(escape(str(error))) from error
         print_rows(self.stdout, shown, as_json=options["json"])
 
     def _act(self, options: dict[str, Any]) -> list[dict[str, Any]]:

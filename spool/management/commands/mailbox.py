@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from accounts.models.user import User
+from audit.escape import escape
 from spool.management.operator import operator
 from spool.management.rows import print_rows
 from spool.models import Mailbox
@@ -39,7 +40,7 @@ class Command(BaseCommand):
             with operator():
                 shown = self._act(options)
         except MailboxError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(escape(str(error))) from error
         if options["act"] == "import" and options["json"]:
             self.stdout.write(json.dumps(shown[0]))  # one object: what was made, what was there
         else:

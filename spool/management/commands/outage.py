@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from audit.context import current
+from audit.escape import escape
 from spool.enums import OutageKind
 from spool.management.operator import operator
 from spool.management.rows import print_rows
@@ -59,7 +60,7 @@ class Command(BaseCommand):
             with operator():
                 rows = getattr(self, f"_{options['act']}")(options, timezone.now())
         except OutageError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(escape(str(error))) from error
         print_rows(self.stdout, rows, as_json=options["json"])
 
     def _list(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:

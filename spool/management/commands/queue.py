@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
+from audit.escape import escape
 from audit.record import record
 from audit.tags import Tag
 from spool.enums import UNFINISHED, DeliveryState
@@ -17,7 +18,16 @@ from spool.models import Delivery
 from spool.queue import acts
 from spool.queue.acts import ActError
 
+MOST = 100_000  # rows of one list
 ACTS = {"hold": acts.hold, "release": acts.release, "retry": acts.retry, "redeliver": acts.redeliver}
+
+
+def limit(text: str) -> int:
+    """How many rows to show. Raises ValueError."""
+    number = int(text)
+    if not 1 <= number <= MOST:
+        raise ValueError(text)
+    return number
 
 
 class Command(BaseCommand):
@@ -28,7 +38,7 @@ class Command(BaseCommand):
         one = kinds.add_parser("list")
         one.add_argument("--domain")
         one.add_argument("--state", choices=DeliveryState.values, help="default: all that is not finished")
-        one.add_argument("--limit", type=int, default=100)
+        one.add_argument("--limit", type=limit, default=100)
         kinds.add_parser("show").add_argument("id", nargs="+")
         for act in ACTS:
             one = kinds.add_parser(act)
@@ -45,7 +55,7 @@ class Command(BaseCommand):
             with operator(), transaction.atomic():  # all of what was named, or nothing
                 rows = self._act(options, timezone.now())
         except ActError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(escape(str(error))) from error
         if options["json"]:
             print_rows(self.stdout, rows, as_json=True)
             return

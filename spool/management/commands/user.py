@@ -14,7 +14,9 @@ from accounts import importing, provision
 from accounts.enums import Role
 from accounts.models import User
 from accounts.provision import ProvisionError
+from audit.escape import escape
 from spool.management.operator import operator
+from spool.management.rows import line
 from spool.queue import people
 
 Entry = dict[str, Any]
@@ -53,13 +55,13 @@ class Command(BaseCommand):
             with operator():
                 entries: list[Entry] = act(**options)
         except ProvisionError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(escape(str(error))) from error
         if options["json"]:
             whole = options["action"] in {"list", "import"}
-            self.stdout.write(json.dumps(entries if whole else entries[0], ensure_ascii=False, indent=2))
+            self.stdout.write(json.dumps(entries if whole else entries[0], indent=2))
             return
         for entry in entries:
-            self.stdout.write("  ".join(f"{word}={entry[word]}" for word in WORDS if entry.get(word) not in {None, ""}))
+            self.stdout.write(line({word: entry.get(word) for word in WORDS}))
 
     def do_add(self, **options: Any) -> list[Entry]:
         now = timezone.now()
