@@ -9,7 +9,8 @@ import os
 import smtplib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -43,10 +44,22 @@ class Answer:
     text: str
 
 
+@contextmanager
+def session(port: int) -> Iterator[smtplib.SMTP]:
+    """A session with loopback `port`; how the farewell goes changes no answer. Raises OSError, SMTPException."""
+    client = smtplib.SMTP("127.0.0.1", port, local_hostname="outside.test", timeout=TIMEOUT)
+    try:
+        client.ehlo_or_helo_if_needed()
+        yield client
+    finally:
+        with suppress(OSError, smtplib.SMTPException):
+            client.quit()
+        client.close()
+
+
 def offer(port: int, mail: DrillMail, recipients: Sequence[str]) -> Answer:
     """One SMTP transaction to loopback `port`. Raises OSError or smtplib.SMTPException before the final dot."""
-    with smtplib.SMTP("127.0.0.1", port, local_hostname="outside.test", timeout=TIMEOUT) as client:
-        client.ehlo_or_helo_if_needed()
+    with session(port) as client:
         client.mail(mail.sender, ["BODY=8BITMIME", f"SIZE={len(mail.content)}"])
         replies = {recipient: client.rcpt(recipient) for recipient in recipients}
         taken = tuple(recipient for recipient, (code, _) in replies.items() if code == 250)
@@ -65,8 +78,7 @@ def offer(port: int, mail: DrillMail, recipients: Sequence[str]) -> Answer:
 def verdict(port: int, mail: DrillMail) -> str:
     """What loopback `port` says to the first recipient ("": nothing); no message is sent."""
     try:
-        with smtplib.SMTP("127.0.0.1", port, local_hostname="outside.test", timeout=TIMEOUT) as client:
-            client.ehlo_or_helo_if_needed()
+        with session(port) as client:
             client.mail(mail.sender)
             code, reply = client.rcpt(mail.recipients[0])
             return f"{code} {reply.decode('utf-8', 'replace')}"

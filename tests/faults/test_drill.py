@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def test_drill_balances(installation: Installation) -> None:
     code, ledger, said = installation.drill("--messages", "150", "--keep")
-    assert code == 0, said
+    assert code == 0, (ledger.get("problems"), said)
     assert (ledger["lost"], ledger["duplicated"], ledger["problems"]) == (0, 0, [])
     rest = ("delivered", "held", "removed", "bounced", "expired", "merged")
     assert ledger["accepted"] == sum(ledger[name] for name in rest)
