@@ -104,7 +104,7 @@ def _make(person: Person, now: datetime) -> tuple[Person, str, str]:
 
 
 def _make_shared(now: datetime) -> None:
-    shared = mailboxes.add(SHARED, now=now, shared=True)
+    shared = mailboxes.add(SHARED, now=now, shared=True, name="Info")
     for person in PEOPLE[:2]:
         mailboxes.add_member(shared, User.objects.get(email=person.email), now=now)
 
