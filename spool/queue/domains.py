@@ -6,6 +6,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from django.conf import settings as django_settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -104,7 +105,7 @@ def add(name: str, settings: Settings, *, now: datetime, drill: bool = False) ->
     except AddressError as error:
         raise DomainError(_("%(name)s is not a domain name.") % {"name": name}) from error
     if not settings.hosts:
-        raise DomainError(_("A domain needs at least one primary."))
+        raise DomainError(_("A domain needs at least one primary: --primary host:port."))
     if Domain.objects.filter(name=name).exists() or Route.objects.filter(name=name, domains__isnull=False).exists():
         raise DomainError(_("%(name)s is protected already; use set to change it.") % {"name": name})
     # The route of a domain that was removed stays where outages tell of it; what it knew of the primary is old.
@@ -172,10 +173,25 @@ def _apply(domain: Domain, settings: Settings) -> None:
 def _set_hosts(route: Route, hosts: Sequence[Host]) -> None:
     if not hosts or len(set(hosts)) != len(hosts):
         raise DomainError(_("Name at least one primary, and each only once."))
+    if any(_is_einbox(host) for host in hosts):
+        raise DomainError(
+            _("That primary is einbox itself: its mail would go round in a circle. Name your mail server.")
+        )
     route.hosts.all().delete()
     RouteHost.objects.bulk_create(
         RouteHost(route=route, position=position, host=host.name, port=host.port) for position, host in enumerate(hosts)
     )
+
+
+def _is_einbox(host: Host) -> bool:
+    """Whether einbox's own SMTP server listens there, as far as the settings tell."""
+    try:
+        looped = ip_address(host.name).is_loopback
+    except ValueError:
+        looped = host.name.lower() == "localhost"
+    own = django_settings.SMTP
+    named = {own.host.lower(), django_settings.SMTP_HOSTNAME.lower()}
+    return host.port == own.port and (looped or host.name.lower() in named)
 
 
 def _apply_route(route: Route, settings: Settings) -> None:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.crypto import unseal
 from audit.models import Event
+from einbox.env import HostPort
 from spool.enums import RecipientPolicy, WhileUp
 from spool.models import Domain, Outage, Route
 from spool.queue import domains
@@ -55,6 +57,14 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(name: str, settings: 
 def test_bad_primaries(text: str) -> None:
     with pytest.raises(DomainError):
         domains.parse_host(text)
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "::1", "localhost", "einbox.example.test", "EINBOX.example.test"])
+def test_einbox_cannot_be_its_own_primary(name: str, settings: LazySettings) -> None:
+    settings.SMTP, settings.SMTP_HOSTNAME = HostPort("0.0.0.0", 2525), "einbox.example.test"
+    with pytest.raises(DomainError, match="einbox itself"):
+        domains.add("example.test", Settings(hosts=(Host(name, 2525),)), now=NOW)
+    domains.add("example.test", Settings(hosts=(Host(name, 2526),)), now=NOW)
 
 
 def test_good_primaries() -> None:
