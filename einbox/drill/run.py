@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -131,7 +132,7 @@ def _mail_arrives(play: Play) -> None:
         raise DrillError(message)
     wait_until(lambda: play.route.state == RouteState.DOWN, seconds=DETECT_SECONDS, what="the route's way down")
     play.say(f"outage noticed after {play.detected_after:.1f} s; {play.plan.messages} mails sent")
-    play.say(f"person logged in with a code, read and answered; first mail visible after {play.visible_after:.1f} s")
+    play.say(f"person logged in with a code, read and answered; first mail visible after {play.visible_after:.2f} s")
 
 
 def _first_accepted(play: Play, host: str) -> None:
@@ -249,4 +250,11 @@ def acts_of_people(stage: Stage) -> list[str]:
     """Who did what, from the audit log: one line an act of the drill's people."""
     sentences = {tag.value: tag.info.sentence for tag in Tag}
     events = Event.objects.filter(actor_id__in=[user.pk for user, _ in stage.people]).order_by("id")
-    return [f"{event.at:%H:%M:%S} {event.actor_label} {sentences[event.tag]}" for event in events]
+    runs = groupby(events, key=lambda event: (event.actor_label, event.tag))
+    return [_run_of_acts(list(run), sentences) for _, run in runs]
+
+
+def _run_of_acts(run: list[Event], sentences: dict[str, str]) -> str:
+    """Acts of one kind that follow each other are one line with their number."""
+    times = f" ({len(run)} times)" if len(run) > 1 else ""
+    return f"{run[0].at:%H:%M:%S} {run[0].actor_label} {sentences[run[0].tag]}{times}"

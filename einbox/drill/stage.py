@@ -118,8 +118,7 @@ class Stage:
             return {}
 
     def stop(self) -> None:
-        """Take everything down; safe to call twice."""
-        self.primary.kill()
+        """Take everything down, the primary last, so that its end is no outage; safe to call twice."""
         if self.tree:
             self.tree.terminate()
             try:
@@ -128,6 +127,7 @@ class Stage:
                 kill_group(self.tree.pid)
                 self.tree.wait()
             self.tree = None
+        self.primary.kill()
         with acting(current().actor, drill=True):
             for user, _ in self.people:
                 provision.deactivate(user, reason="drill ended")
