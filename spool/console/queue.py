@@ -93,7 +93,8 @@ def tabs(route: Route | None) -> tuple[Tab, ...]:
 
 
 def _of(route: Route | None) -> QuerySet[Delivery]:
-    return Delivery.objects.filter(route=route) if route else Delivery.objects.all()
+    """Of one route, or of all but those of drills, whose mail is nobody's."""
+    return Delivery.objects.filter(route=route) if route else Delivery.objects.exclude(route__domains__is_drill=True)
 
 
 def page(route: Route | None, *, show: str = "held", order: str = "oldest", after: str = "", size: int = PAGE) -> Page:

@@ -32,8 +32,9 @@ SHORT = 8  # lines of the queue on the page of a route
 
 
 def _routes() -> list[Route]:
-    """All routes with a domain, the worst first; those of a drill last."""
-    found = Route.objects.filter(domains__isnull=False).distinct().prefetch_related("domains")
+    """All routes with a domain, the worst first; those of a drill last, and only while something is wrong with them."""
+    found = Route.objects.filter(domains__isnull=False).exclude(domains__is_drill=True, state=RouteState.UP)
+    found = found.distinct().prefetch_related("domains")
     drills = {route.pk for route in found if any(domain.is_drill for domain in route.domains.all())}
     return sorted(found, key=lambda one: (one.pk in drills, WORST_FIRST.index(RouteState(one.state)), one.name))
 

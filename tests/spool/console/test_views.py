@@ -186,3 +186,13 @@ def test_a_route_without_an_outage_is_calm(client: Client, mailbox: Mailbox) -> 
 def test_an_installation_without_domains_says_how_to_add_one(db: None) -> None:
     admin = log_in(Client(), make_user(role=Role.ADMIN))
     assert b"manage.py domain add" in admin.get(reverse("spool:console")).content
+
+
+def test_a_drill_that_is_over_leaves_nothing_on_the_console(client: Client) -> None:
+    drill = make_route(name="drill-1.test", state="up")
+    theirs = make_mailbox("one@drill-1.test", domain=make_domain("drill-1.test", route=drill, is_drill=True))
+    make_message(MAIL, mailbox=theirs)
+    for url in (reverse("spool:console"), reverse("spool:console-queue")):
+        assert "drill-1.test" not in client.get(url).content.decode()
+    Route.objects.filter(pk=drill.pk).update(state=RouteState.DOWN)
+    assert "drill-1.test" in client.get(reverse("spool:console")).content.decode()
