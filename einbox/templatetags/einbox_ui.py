@@ -26,6 +26,13 @@ def icon(name: str, size: str = "") -> SafeString:
 
 
 @register.filter
+def breakable(address: str) -> SafeString:
+    """An address that breaks before its @ when the line is short, never inside a name if that can be helped."""
+    local, at, domain = address.rpartition("@")
+    return format_html("{}<wbr>{}{}", local, at, domain) if at else format_html("{}", address)
+
+
+@register.filter
 def clock(moment: datetime | None) -> str:
     """`13:16` today, `23 Nov` before; in the reader's time zone."""
     if moment is None:

@@ -43,10 +43,18 @@ def list_context(user: User, *, folder: str = "inbox", box: Mailbox | None = Non
         "lines": lines,
         "more": page.more,
         "left": len(page.lines),
-        "unread": sum(line.unread for line in page.lines),
+        "unread": _unread(user, folder=folder, box=box, page=page),
         "list_title": _title(folder, box),
         "nav_here": f"box-{box.pk}" if box else folder,
     }
+
+
+def _unread(user: User, *, folder: str, box: Mailbox | None, page: listing.Page) -> int:
+    """Of the whole inbox or mailbox, as the side nav says it; of the page in a folder, which has no such count."""
+    if folder != "inbox":
+        return sum(line.unread for line in page.lines)
+    counts = places.unread_by_mailbox(user)
+    return counts.get(box.pk, 0) if box else sum(counts.values())
 
 
 @require_safe

@@ -122,3 +122,27 @@ def test_a_poll_reads_no_content_and_is_no_event(house: House, as_user: Callable
 @pytest.mark.parametrize("query", ["folder=../x", "box=x", "box=99999999", "box=9999999999999999999999", "box=-1"])
 def test_garbage_is_404(house: House, as_user: Callable[[User], Client], query: str) -> None:
     assert as_user(house.anna).get(f"/live?{query}").status_code == 404
+
+
+def test_every_count_of_the_page_goes_along_with_the_list(house: House, as_user: Callable[[User], Client]) -> None:
+    """The list shows one page; title, head, side nav and tabs count the whole inbox, and fall to nothing."""
+    for number in range(45):
+        make_message(plain(f"mail {number}"), mailbox=house.annas)
+    make_message(plain("to sales"), mailbox=house.sales)
+    client = as_user(house.anna)
+    page = client.get("/").content.decode()
+    asked = client.get("/live?status=full", headers=BACKGROUND).content.decode()
+    for body in (page, asked):
+        assert "(46)" in body
+        assert "46 unread" in body
+    assert 'id="count-inbox" title="unread" hx-swap-oob="true">46<' in asked
+    assert 'id="tab-count-inbox" hx-swap-oob="true">46<' in asked
+    assert f'id="count-box-{house.sales.pk}" title="unread" hx-swap-oob="true">1<' in asked
+    Delivery.objects.update(state=DeliveryState.DELIVERED, finished_at=timezone.now() - timedelta(minutes=1))
+    empty = client.get("/live?status=full", headers=BACKGROUND).content.decode()
+    assert 'id="count-inbox" title="unread" hx-swap-oob="true" hidden>0<' in empty
+    assert "<title>Inbox" in empty
+
+
+def test_a_poll_beside_an_open_message_keeps_its_title(house: House, as_user: Callable[[User], Client]) -> None:
+    assert "<title>" not in poll(as_user(house.anna))[2]
