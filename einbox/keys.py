@@ -8,6 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
+from einbox.durable import write_aside
 from einbox.env import SettingsError
 
 FIELD_KEY_BYTES = 32  # AES-256
@@ -50,32 +51,11 @@ def ensure_key_file(path: Path, fresh: str) -> str:
         raise SettingsError(message) from error
 
 
-def replace_key_file(path: Path, text: str) -> None:
-    """Replace the content of a key file in one step; the old content stays whole until then."""
-    partial = _written_aside(path, text)
-    partial.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _written_aside(path: Path, text: str) -> Path:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
-        stream.write(text + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    return partial
-
-
 def _read_or_make(path: Path, fresh: str) -> str:
     for directory in (path.parent.parent, path.parent):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        partial = _written_aside(path, fresh)
+        partial = write_aside(path, fresh + "\n")
         try:
             os.link(partial, path)  # atomic, and does not overwrite a key another process made first
         except FileExistsError:

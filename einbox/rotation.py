@@ -14,7 +14,8 @@ from django.db.models import Model, QuerySet
 
 from accounts.crypto import key_id_of, seal, unseal
 from accounts.models import TOTPDevice
-from einbox.keys import new_field_key, parse_field_keys, replace_key_file
+from einbox import durable
+from einbox.keys import new_field_key, parse_field_keys
 from spool.models import Draft, DraftAttachment, Message, Route
 
 BATCH = 500
@@ -43,7 +44,7 @@ def add_key(path: Path) -> str:
     old = path.read_text(encoding="ascii").split()
     fresh = new_field_key()
     parse_field_keys(" ".join([fresh, *old]))
-    replace_key_file(path, "\n".join([fresh, *old]))
+    durable.replace(path, "\n".join([fresh, *old]) + "\n")
     return fresh.partition(":")[0]
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection, connections, transaction
 
-from einbox.backup.manifest import BackupError, sync
+from einbox.backup.manifest import BackupError
+from einbox.durable import sync
 
 FILES_QUERY = "SELECT content_file FROM spool_message WHERE content_file <> ''"
 COUNTED = {"messages": "spool_message", "deliveries": "spool_delivery", "events": "audit_event"}

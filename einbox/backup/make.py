@@ -14,6 +14,7 @@ from audit.tags import Tag
 from einbox import __version__
 from einbox.backup import database, manifest
 from einbox.backup.manifest import BackupError, Manifest
+from einbox.durable import sync
 
 ATTEMPTS = 3  # a file named by the image may be erased before it is copied; then the image is taken again
 
@@ -34,7 +35,7 @@ def make(target: Path, *, now: datetime) -> Manifest:
         if target.exists():
             target.rmdir()
         partial.rename(target)
-        manifest.sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         message = f"The backup cannot be written to {target} ({os.strerror(error.errno or 0)})."
         raise BackupError(message) from error
@@ -97,7 +98,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
     except OSError:  # another file system, or one without hard links
         shutil.copyfile(source, target)
         target.chmod(0o600)
-        manifest.sync(target)
+        sync(target)
 
 
 def _drop_surplus(folder: Path, wanted: set[str]) -> None:

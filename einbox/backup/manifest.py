@@ -7,13 +7,13 @@ backup can be neither read nor forged. Touches files only.
 import hashlib
 import hmac
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from django.conf import settings
 
 from accounts.crypto import derive_key
+from einbox.durable import sync
 
 NAME = "manifest.json"
 FORMAT = 1
@@ -44,15 +44,6 @@ def digest(path: Path) -> tuple[str, int]:
             state.update(block)
             total += len(block)
     return state.hexdigest(), total
-
-
-def sync(path: Path) -> None:
-    """Force a file or directory to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _signature(body: str) -> str:

@@ -13,6 +13,7 @@ from audit.tags import Tag
 from einbox.backup import database, manifest
 from einbox.backup.make import storage_root
 from einbox.backup.manifest import BackupError, Manifest
+from einbox.durable import sync
 
 
 def restore(source: Path, *, now: datetime) -> Manifest:
@@ -48,7 +49,7 @@ def _copy_content(source: Path, found: Manifest, root: Path) -> None:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.copyfile(source / name, target)  # never a link: the backup stays what it is
             target.chmod(0o600)
-            manifest.sync(target)
+            sync(target)
     except OSError as error:
         message = f"The content cannot be written to {root} ({os.strerror(error.errno or 0)})."
         raise BackupError(message) from error

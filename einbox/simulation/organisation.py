@@ -4,7 +4,6 @@ Made on the first start with EINBOX_DEMO=1, and only in a database that is new o
 refused on every address that another machine could reach.
 """
 
-import os
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from accounts.enums import Role
 from accounts.models import User
 from accounts.provision import create_user, enrol_totp
 from audit.context import Actor, acting
+from einbox import durable
 from einbox.env import HostPort, SettingsError
 from einbox.settings import DEMO_IS_LOCAL
 from einbox.simulation import switch
@@ -121,14 +121,7 @@ def new_password() -> str:
 def _write_sheet(rows: list[tuple[Person, str, str]]) -> None:
     """Keep the log-ins at 0600. Inside the transaction: they are on disk before the accounts can be used."""
     text = "\n".join(f"{p.email}\t{p.role.value}\t{password}\t{secret}" for p, password, secret in rows) + "\n"
-    target = settings.HOME / FILE_NAME
-    partial = target.with_suffix(".new")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(target)
+    durable.replace(settings.HOME / FILE_NAME, text)
 
 
 def log_ins() -> list[list[str]]:
