@@ -30,12 +30,6 @@ FORWARDED = (
 )
 
 
-class AuditedRequest(HttpRequest):
-    """A request that has passed AuditContextMiddleware."""
-
-    audit_ip: str | None
-
-
 class AuditContextMiddleware:
     """Sets `request.audit_ip` and the audit context; the actor follows in accounts.middleware."""
 

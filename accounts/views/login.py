@@ -1,5 +1,6 @@
 """Pages of log-in and log-out. They ask and show; accounts.login decides."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from django.conf import settings
@@ -86,41 +87,38 @@ def log_in(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
     """Second step: six digits of the app."""
-    now = timezone.now()
-    passed = login.pending(request, now=now)
-    if passed is None:
-        return late(request)
-    form = CodeForm(request.POST or None)
-    outcome: Outcome | None = None
-    if request.method == "POST":
-        outcome = login.Wrong()
-        if form.is_valid():
-            code = form.cleaned_data["code"]
-            outcome = login.check_totp(request, passed, code, client=client_of(request), now=now)
-    if isinstance(outcome, Passed):
-        return enter(request, outcome, now)
     wrong = _("That code is not right or was used already. Wait for the next one and try again.")
-    return show(request, "accounts/verify.html", {"form": form}, outcome, wrong)
+    return _second_step(request, CodeForm, login.check_totp, "accounts/verify.html", wrong)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def recovery(request: HttpRequest) -> HttpResponse:
     """Second step: a code from paper."""
+    wrong = _("That code is not right or was used already. Take the next one on your sheet.")
+    return _second_step(request, RecoveryForm, login.check_recovery, "accounts/recovery.html", wrong)
+
+
+def _second_step(
+    request: HttpRequest,
+    form_class: type[CodeForm] | type[RecoveryForm],
+    check: Callable[..., Outcome],
+    template: str,
+    wrong: str,
+) -> HttpResponse:
     now = timezone.now()
     passed = login.pending(request, now=now)
     if passed is None:
         return late(request)
-    form = RecoveryForm(request.POST or None)
+    form = form_class(request.POST or None)
     outcome: Outcome | None = None
     if request.method == "POST":
         outcome = login.Wrong()
         if form.is_valid():
             code = form.cleaned_data["code"]
-            outcome = login.check_recovery(request, passed, code, client=client_of(request), now=now)
+            outcome = check(request, passed, code, client=client_of(request), now=now)
     if isinstance(outcome, Passed):
         return enter(request, outcome, now)
-    wrong = _("That code is not right or was used already. Take the next one on your sheet.")
-    return show(request, "accounts/recovery.html", {"form": form}, outcome, wrong)
+    return show(request, template, {"form": form}, outcome, wrong)
 
 
 def late(request: HttpRequest) -> HttpResponse:
