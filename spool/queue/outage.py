@@ -6,7 +6,7 @@ route is up and the spool is empty. Declared, planned and drill outages hold the
 ends them or `until` passes; then evidence decides again.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -29,6 +29,7 @@ from spool.queue.transitions import (
     sentence,
 )
 
+FARTHEST = timedelta(days=3660)  # how far ahead people may plan
 OVERRIDING = frozenset({OutageKind.DECLARED, OutageKind.PLANNED, OutageKind.DRILL})
 
 
@@ -105,12 +106,19 @@ def _follow(route: Route, new: RouteState, outage: Outage | None, words: str, no
     return outage
 
 
+def _check_near(*moments: datetime | None, now: datetime) -> None:
+    """A slip of the pen holds no route down for centuries; a time past the year 9999 could not be read back at all."""
+    if any(moment is not None and moment - now > FARTHEST for moment in moments):
+        raise OutageError(_("An outage starts and ends within ten years from now."))
+
+
 # --- people -----------------------------------------------------------------------------------------------------
 @transaction.atomic
 def open_outage(route: Route, *, kind: OutageKind, reason: str, now: datetime, until: datetime | None = None) -> Outage:
     """Hold the route down by a person's word; an outage found by probes becomes this one. Raises OutageError."""
     if until is not None and until <= now:
         raise OutageError(_("The end of an outage must lie in the future."))
+    _check_near(until, now=now)
     route = _locked(route)
     outage = queries.open_outage_of(route)
     if overrides(outage, now=now):
@@ -175,6 +183,7 @@ def schedule_outage(
         raise OutageError(_("A planned outage starts in the future; use open for one that starts now."))
     if until is not None and until <= starts_at:
         raise OutageError(_("A planned outage ends after it starts."))
+    _check_near(starts_at, until, now=now)
     if PlannedOutage.objects.filter(route=route, starts_at=starts_at).exists():
         raise OutageError(_("%(route)s has an outage planned for that time already.") % {"route": route.name})
     plan = PlannedOutage.objects.create(

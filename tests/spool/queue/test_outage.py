@@ -247,3 +247,16 @@ def test_mail_stored_by_an_intake_that_saw_no_outage_yet_is_adopted() -> None:
     Delivery.objects.filter(pk=late.pk).update(outage=None, state=DeliveryState.DELIVERED, finished_at=at(-89))
     look(route, "++++", start=-90)
     assert (Outage.objects.get().report or {})["delivered"] == 1
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:00-12:00", "9999-12-31T23:59:00+00:00", "2150-01-01T00:00:00Z"])
+def test_an_end_that_nobody_lives_to_see_is_refused(text: str) -> None:
+    """A time past the year 9999 is stored, but no row that holds it can be read again, and the watch stops."""
+    route, far = make_route(), datetime.fromisoformat(text)
+    with pytest.raises(OutageError, match="within ten years"):
+        outage.open_outage(route, kind=OutageKind.DECLARED, reason="x", now=at(0), until=far)
+    with pytest.raises(OutageError, match="within ten years"):
+        outage.schedule_outage(route, starts_at=at(60), until=far, reason="x", now=at(0))
+    with pytest.raises(OutageError, match="within ten years"):
+        outage.schedule_outage(route, starts_at=far, until=None, reason="x", now=at(0))
+    assert not Outage.objects.exists()
