@@ -106,6 +106,7 @@ def test_an_export_is_one_line_an_event_and_an_event_itself(form: str) -> None:
     assert len(lines) == 20
     assert not [line for line in lines if UNSAFE.search(line)]
     (event,) = events(Tag.AUDIT_EXPORTED)
+    assert event.actor_label.startswith("operator:")
     assert event.detail == {"count": 20, "format": form}
     assert event.at >= before
 

@@ -12,6 +12,7 @@ from django.utils.dateparse import parse_datetime
 
 from audit.export import export
 from audit.formats import FORMATS
+from audit.operator import operator
 from audit.sealing import seal
 from audit.verification import Verdict, verify
 
@@ -39,6 +40,10 @@ class Command(BaseCommand):
         acts.add_parser("seal", help="seal what waits, when no watch process runs")
 
     def handle(self, *args: Any, act: str, **options: Any) -> None:
+        with operator():
+            self._act(act, options)
+
+    def _act(self, act: str, options: dict[str, Any]) -> None:
         if act == "verify":
             self.report(verify(now=timezone.now()), as_json=options["json"])
         elif act == "export":

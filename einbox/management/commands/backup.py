@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from audit.operator import operator
 from einbox.backup.make import make
 from einbox.backup.manifest import BackupError
-from spool.management.operator import operator
 
 
 class Command(BaseCommand):

@@ -9,10 +9,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from audit.operator import operator
 from einbox import recovery_sheet, rotation
 from einbox.first_start import only_one
 from einbox.keys import new_field_key
-from spool.management.operator import operator
 
 
 class Command(BaseCommand):

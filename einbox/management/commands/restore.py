@@ -8,10 +8,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from audit.operator import operator
 from einbox.backup.manifest import BackupError
 from einbox.backup.restore import restore
 from einbox.first_start import only_one, prepare_home
-from spool.management.operator import operator
 
 
 class Command(BaseCommand):

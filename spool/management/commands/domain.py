@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from audit.escape import escape
+from audit.operator import operator
 from spool.enums import RecipientPolicy, TlsPolicy, WhileUp
-from spool.management.operator import operator
 from spool.management.rows import print_rows
 from spool.models import Domain
 from spool.queue import domains

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models.user import User
 from audit.escape import escape
-from spool.management.operator import operator
+from audit.operator import operator
 from spool.management.rows import print_rows
 from spool.models import Mailbox
 from spool.queue import mailboxes

@@ -9,8 +9,8 @@ from django.utils.dateparse import parse_datetime
 
 from audit.context import current
 from audit.escape import escape
+from audit.operator import operator
 from spool.enums import OutageKind
-from spool.management.operator import operator
 from spool.management.rows import print_rows
 from spool.models import Outage, PlannedOutage, Route
 from spool.queue import outage, queries

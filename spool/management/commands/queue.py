@@ -8,11 +8,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.escape import escape
+from audit.operator import operator
 from audit.record import record
 from audit.tags import Tag
 from spool.enums import UNFINISHED, DeliveryState
 from spool.management.commands.outage import moment
-from spool.management.operator import operator
 from spool.management.rows import line, print_rows
 from spool.models import Delivery
 from spool.queue import acts

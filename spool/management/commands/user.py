@@ -15,7 +15,7 @@ from accounts.enums import Role
 from accounts.models import User
 from accounts.provision import ProvisionError
 from audit.escape import escape
-from spool.management.operator import operator
+from audit.operator import operator
 from spool.management.rows import line
 from spool.queue import people
 
