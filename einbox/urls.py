@@ -17,3 +17,4 @@ if settings.DEMO:  # a real installation imports nothing of the simulation
     from einbox.simulation import views as simulation
 
     urlpatterns.append(path("demo/primary", simulation.primary, name="demo-primary"))
+handler500 = "einbox.errors.failed"

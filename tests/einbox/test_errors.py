@@ -1,0 +1,33 @@
+"""A database that cannot be asked is said as what it is: for now."""
+
+import pytest
+from django.db import OperationalError
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import path
+
+from einbox import urls as product
+
+handler500 = product.handler500
+
+
+def busy(_request: object) -> HttpResponse:
+    raise OperationalError("database is locked")
+
+
+def broken(_request: object) -> HttpResponse:
+    raise ValueError("secret")
+
+
+urlpatterns = [*product.urlpatterns, path("account/login/busy", busy), path("account/login/broken", broken)]
+
+
+@pytest.mark.django_db
+@pytest.mark.urls("tests.einbox.test_errors")
+@pytest.mark.parametrize(("page", "status"), [("busy", 503), ("broken", 500)])
+def test_a_busy_database_is_503_and_a_fault_500(page: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accounts.middleware.is_open", lambda _path: True)
+    answer = Client(raise_request_exception=False).get(f"/account/login/{page}")
+    assert answer.status_code == status
+    assert ("Retry-After" in answer.headers) is (status == 503)
+    assert b"secret" not in answer.content
