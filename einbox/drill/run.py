@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from audit.context import Actor, acting
+from audit.context import acting, current
 from audit.models import Event
 from audit.record import Target, record
 from audit.tags import Tag
@@ -75,7 +75,7 @@ def run(stage: Stage, plan: Plan, *, say: Progress) -> Ledger:
     """Play all acts on a stage that is set up. Raises DrillError where an act cannot go on."""
     play = Play(stage, plan, say)
     target = Target("drill", stage.drill, stage.domain)
-    with acting(Actor("system", None, "drill"), drill=True):
+    with acting(current().actor, drill=True):
         record(Tag.DRILL_STARTED, target=target, detail={"domain": stage.domain, "messages": plan.messages})
         _healthy(play)
         _dies(play)

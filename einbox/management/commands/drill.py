@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from audit.operator import operator
 from einbox import first_start
 from einbox.drill.ledger import Ledger
 from einbox.drill.person import DrillPersonError
@@ -54,7 +55,7 @@ class Command(BaseCommand):
         plan = Plan(**{name: options[name] for name in ("messages", "sessions", "seed", "pace")})
         logs = tempfile.mkdtemp(prefix="drill-", dir=settings.HOME)
         try:
-            with set_up(Path(logs), partial(Sink, delay=options["primary_delay"])) as stage:
+            with operator(), set_up(Path(logs), partial(Sink, delay=options["primary_delay"])) as stage:
                 ledger = run(stage, plan, say=self._progress(as_json=options["json"]))
                 acts = acts_of_people(stage)
         except (DrillError, DrillPersonError) as error:
