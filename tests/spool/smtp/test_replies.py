@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.escape import escape
 from spool import enums
-from spool.smtp.replies import Outcome, Phase, Reply, ReplySyntaxError, harmless, judge, parse_line
+from spool.smtp.replies import MAX_TEXT, Outcome, Phase, Reply, ReplySyntaxError, harmless, judge, parse_line
 
 
 def test_words_are_those_of_the_database() -> None:
@@ -23,7 +24,7 @@ def test_any_line_is_a_reply_or_a_named_error(line: bytes) -> None:
     assert Reply(code, harmless(text)).enhanced.isascii()
 
 
-@given(st.text())
+@given(st.text(st.one_of(st.characters(), st.sampled_from("\x00\x1b\x7f\x9f\u2028\u061c\u200f\u202e\u2066"))))
 def test_harmless_text_fits_the_column_and_holds_no_controls(text: str) -> None:
     kept = harmless(text)
     assert len(kept) <= 512
@@ -51,3 +52,9 @@ def test_a_code_is_judged_by_where_it_came(code: int, phase: Phase, outcome: Out
 def test_enhanced_code_is_read_from_the_text() -> None:
     assert Reply(550, "5.1.1 nobody").enhanced == "5.1.1"
     assert Reply(550, "nobody 5.1.1").enhanced == ""
+
+
+def test_a_reply_is_made_harmless_exactly_as_the_log_escapes() -> None:
+    """The client may not import audit; its own list of steering characters must stay the same."""
+    assert [code for code in range(0x10000) if harmless(chr(code)) != escape(chr(code))] == []
+    assert len(harmless("x" * (MAX_TEXT + 1))) == MAX_TEXT
