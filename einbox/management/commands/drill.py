@@ -21,7 +21,7 @@ from einbox.drill.run import Plan, acts_of_people, run
 from einbox.drill.stage import DrillError, set_up
 
 LINES = (
-    ("accepted", "accepted by einbox"),
+    ("accepted", "accepted by einbox, one for each mail and recipient"),
     ("delivered", "delivered to the primary"),
     ("held", "held, in review included"),
     ("removed", "removed by security"),
