@@ -43,6 +43,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run: requirements/run.txt $(VENV)/bin/python
+	@echo "Installing einbox's packages into $(VENV); this happens once." >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
 	@touch $@
 

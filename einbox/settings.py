@@ -45,7 +45,7 @@ def is_loopback(address: HostPort) -> bool:
 DEMO_IS_LOCAL = (
     "This installation holds demo accounts, whose passwords lie in a file, so it only listens on this machine: "
     "EINBOX_WEB, EINBOX_SMTP and EINBOX_PUBLIC_URL must name localhost and EINBOX_TRUSTED_PROXIES must be empty. "
-    "For real use start with a new EINBOX_HOME and a new database, without EINBOX_DEMO."
+    "For real use start with a new EINBOX_HOME and a new database, and with EINBOX_DEMO empty (make run sets it to 1)."
 )
 _public = urlsplit(PUBLIC_URL)
 if _public.scheme not in {"http", "https"} or not _public.hostname or _public.path:
