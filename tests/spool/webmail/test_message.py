@@ -172,7 +172,7 @@ def test_no_event_no_body(house: House, as_user: Callable[[User], Client]) -> No
     with connection.execute_wrapper(refuse):
         for rest in ("", "body", "raw", "headers"):
             answer = client.get(url(message, rest))
-            assert answer.status_code == 500
+            assert answer.status_code == 503
             assert b"secret words" not in answer.content
     assert not Overlay.objects.filter(read_at__isnull=False).exists()
 
