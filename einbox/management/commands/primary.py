@@ -10,11 +10,11 @@ from einbox.simulation.organisation import exists, primary_address
 
 
 class Command(BaseCommand):
-    help = "The demo's simulated primary: run it (no argument), or switch it on or off."
+    help = "The demo's simulated primary: its state (no argument), switch it on or off; run is for `up`."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", nargs="?", choices=("run", "on", "off", "status"), default="run")
+        parser.add_argument("action", nargs="?", choices=("run", "on", "off", "status"), default="status")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if not exists():

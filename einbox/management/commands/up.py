@@ -54,7 +54,8 @@ def services(*, demo: bool) -> list[Service]:
     if demo:
         wanted.add("primary")
     program = (sys.executable, str(settings.BASE_DIR / "manage.py"))
-    children = [Service(name, (*program, name)) for name in STOP_ORDER if name in wanted]
+    command = {"primary": ("primary", "run")}
+    children = [Service(name, (*program, *command.get(name, (name,)))) for name in STOP_ORDER if name in wanted]
     if demo and not organisation.mail_sent_marker().exists():
         children.append(Service("demo mail", (*program, "demo", "post"), once=True))
     return children

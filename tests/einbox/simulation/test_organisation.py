@@ -107,6 +107,7 @@ def test_the_simulated_primary_follows_its_switch(tmp_path: Path) -> None:
         box.wait_until_up()
         address = ("127.0.0.1", box.smtp_port + 1)
         assert "off" in box.manage("primary", "status").stdout
+        assert "off" in box.manage("primary").stdout
 
         def delivered() -> bool:
             try:
