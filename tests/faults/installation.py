@@ -17,7 +17,7 @@ from typing import Any
 from tests.doubles.redis import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
-HITS_PER_STRIKE = 2
+HITS_PER_STRIKE = 3
 # Points inside an open transaction, transfer or request; {n} is how often the point is passed first.
 FAILPOINTS = {
     "smtpd": ("smtpd.mid_data", "smtpd.after_dot", "smtpd.after_write", "smtpd.after_commit"),
@@ -81,7 +81,7 @@ class Installation:
 
 @dataclass
 class Killer:
-    """Strikes services in turn: a SIGKILL from outside, and then it dies twice more, at failpoints within.
+    """Strikes services in turn: a SIGKILL from outside, and then it dies three times more, at failpoints within.
 
     So most deaths fall inside an open transaction, transfer or request. Ends after `wanted` strikes.
     """
