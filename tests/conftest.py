@@ -97,6 +97,21 @@ def flushable_audit_log() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def droppable_database() -> Iterator[None]:
+    """Drop PostgreSQL's test database although a session of a process that a test killed may still be ending."""
+    from django.db.backends.postgresql.creation import DatabaseCreation
+
+    def drop(creation: DatabaseCreation, name: str, _verbosity: int) -> None:
+        creation.connection.close_pool()
+        with creation._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.execute(f"DROP DATABASE {creation.connection.ops.quote_name(name)} WITH (FORCE)")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseCreation, "_destroy_test_db", drop)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def collected_static_files() -> None:
     """Gather the static files once, as the first start does: pages name them by their hashed names."""
     from einbox.first_start import collect_static

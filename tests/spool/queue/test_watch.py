@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from audit.models import Event
@@ -20,6 +18,7 @@ from spool.enums import RouteState
 from spool.models import Delivery, Heartbeat, Lease, Probe, Route
 from spool.queue.probe import probe, target_of
 from spool.queue.watch import Watch, is_due
+from tests.doubles.drainer import database_url
 from tests.doubles.installation import ROOT, free_port
 from tests.doubles.primary import Act, Primary, close, drop, hang, reply
 from tests.factories.spool import make_domain, make_mailbox, make_message, make_route
@@ -170,20 +169,11 @@ def test_hidden_mail_is_shown_after_a_minute_or_when_the_route_is_not_up() -> No
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_process_watches_and_stops_within_three_seconds(number: int) -> None:
-    database = settings.DATABASES["default"]
-    if connection.vendor == "sqlite" and "memory" in str(connection.settings_dict["NAME"]):
-        pytest.skip("another process cannot see a database in memory")
-    name = connection.settings_dict["NAME"]
-    url = (
-        f"sqlite:///{name}"
-        if connection.vendor == "sqlite"
-        else (f"postgres://{database['USER']}@{database['HOST']}/{name}")
-    )
     with Primary() as primary:
         primary.on("greeting", hang())  # a look under way must not keep the process
         route_to(primary)
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), "watch"], env=os.environ | {"EINBOX_DATABASE_URL": url}
+            [sys.executable, str(ROOT / "manage.py"), "watch"], env=os.environ | {"EINBOX_DATABASE_URL": database_url()}
         )
         try:
             wait_for(lambda: primary.connections, seconds=20)
