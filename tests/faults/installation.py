@@ -17,7 +17,7 @@ from typing import Any
 from tests.doubles.redis import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
-# Points inside an open transaction, transfer or request; {n} is how often the point is passed first.
+# Points inside an open transaction, transfer or request, by the process that passes them.
 FAILPOINTS = {
     "smtpd": ("smtpd.mid_data", "smtpd.after_dot", "smtpd.after_write", "smtpd.after_commit"),
     "worker": (
