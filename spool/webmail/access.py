@@ -5,6 +5,7 @@ Roles open nothing here: admins and security read no bodies. Reading is recorded
 reads, before the body leaves (rule 10).
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -55,8 +56,13 @@ def message(user: User, public_id: str) -> Message:
 
 def mailbox_of(user: User, message: Message) -> Mailbox | None:
     """The mailbox through which he sees an arrived message: his own before shared ones."""
-    through = deliveries(user).filter(message=message).select_related("mailbox").order_by("mailbox__kind", "pk").first()
-    return through.mailbox if through else None
+    return own_before_shared(deliveries(user).filter(message=message).select_related("mailbox").order_by("pk"))
+
+
+def own_before_shared(arrived: Iterable[Delivery]) -> Mailbox | None:
+    """Of the mailboxes of these deliveries the personal one, else the first; None without any."""
+    boxes = [one.mailbox for one in arrived if one.mailbox is not None]
+    return min(boxes, key=lambda box: box.kind == MailboxKind.SHARED, default=None)
 
 
 def mailbox_label(user: User, message: Message) -> str:

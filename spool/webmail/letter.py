@@ -55,6 +55,7 @@ def of(user: User, message: Message) -> Letter:
     around = Surroundings.load([sender.name])
     own = message.author_id == user.pk
     mine = story.deliveries_for(user, message)
+    mark = Overlay.objects.filter(user=user, message=message).first()
     warning = None if message.author_id else _judge(parsed, sender, around)
     return Letter(
         message=message,
@@ -65,9 +66,9 @@ def of(user: User, message: Message) -> Letter:
         files=tuple(files.describe(part) for part in parsed.attachments),
         blocked_images=_blocked_images(message, parsed),
         height=frame.height(parsed.text, parsed.html),
-        mark=Overlay.objects.filter(user=user, message=message).first(),
-        box=access.mailbox_of(user, message),
-        steps=story.tell(user, message),
+        mark=mark,
+        box=access.mailbox_of(user, message) if own else access.own_before_shared(mine),
+        steps=story.steps_of(user, message, mine, mark),
         cleared_at=None if own else story.cleared_at(mine),
         people=_people(user, parsed, message),
         notes=tuple(_(note) for note in parsed.notes if warning is None or note not in SAID_BY_WARNING),

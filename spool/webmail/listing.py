@@ -129,14 +129,14 @@ def _rows(found: QuerySet[Delivery]) -> QuerySet[Delivery, dict[str, Any]]:
 
 
 def _lines(user: User, rows: list[dict[str, Any]]) -> tuple[Line, ...]:
+    if not rows:
+        return ()
     around = Surroundings.load(row["message__from_name"] for row in rows)
     answered = _answered(user, {row["message_id"] for row in rows})
     return tuple(_line(row, around, answered) for row in rows)
 
 
 def _answered(user: User, keys: set[int]) -> dict[int, datetime]:
-    if not keys:
-        return {}
     mine = Message.objects.filter(in_reply_to__in=keys, author=user).order_by("accepted_at")
     return dict(mine.values_list("in_reply_to_id", "accepted_at"))
 

@@ -38,8 +38,13 @@ def deliveries_for(user: User, message: Message) -> list[Delivery]:
 
 def tell(user: User, message: Message) -> tuple[Step, ...]:
     """The whole story as this person may know it."""
-    mine = deliveries_for(user, message)
-    read_at = Overlay.objects.filter(user=user, message=message).values_list("read_at", flat=True).first()
+    mark = Overlay.objects.filter(user=user, message=message).first()
+    return steps_of(user, message, deliveries_for(user, message), mark)
+
+
+def steps_of(user: User, message: Message, mine: list[Delivery], mark: Overlay | None) -> tuple[Step, ...]:
+    """The story from what was read already: `mine` as of deliveries_for, `mark` the person's overlay."""
+    read_at = mark.read_at if mark else None
     steps = [_arrival(message)]
     if read_at and message.author_id != user.pk:
         steps.append(Step("past", _("Read by you"), read_at))
@@ -108,7 +113,7 @@ def _safety_copy(message: Message, mine: list[Delivery]) -> list[Step]:
     return []
 
 
-def cleared_at(steps_of: list[Delivery]) -> datetime | None:
+def cleared_at(mine: list[Delivery]) -> datetime | None:
     """When the last of these deliveries went home; None while one is still here."""
-    ends = [one.finished_at for one in steps_of if one.state == DeliveryState.DELIVERED and one.finished_at]
-    return max(ends) if ends and len(ends) == len(steps_of) else None
+    ends = [one.finished_at for one in mine if one.state == DeliveryState.DELIVERED and one.finished_at]
+    return max(ends) if ends and len(ends) == len(mine) else None
