@@ -1,0 +1,107 @@
+"""einbox as it runs, to be measured: `manage.py smtpd` with recipient checks and encryption on, and its database.
+
+Ingestion is paused, for no worker runs. PostgreSQL is a private server of the benchmark, so that its CPU counts.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.processes import Peer, wait_for_port
+from tests.doubles.installation import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+STOP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where mail is kept: `url` empty for SQLite in the state directory; `pids` whose CPU is ours too."""
+
+    name: str
+    url: str = ""
+    pids: tuple[int, ...] = ()
+
+
+def postgresql_programs() -> Path | None:
+    """The newest PostgreSQL of a Debian-like system."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    return found[-1] if found else None
+
+
+def environment(home: Path, store: Store, port: int, preload: Path | None) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EINBOX_", "DJANGO_"))}
+    kept |= {
+        "EINBOX_HOME": str(home),
+        "EINBOX_SMTP": f"127.0.0.1:{port}",
+        "EINBOX_SMTPD_SESSIONS_PER_CLIENT": "1000",
+        "EINBOX_LOG_LEVEL": "WARNING",
+        "EINBOX_SECRET_KEY": "bench-only-" + "k" * 40,
+        "EINBOX_FIELD_KEYS": "0badcafe:" + "A" * 43 + "=",
+    }
+    kept |= {"EINBOX_DATABASE_URL": store.url} if store.url else {}
+    return kept | ({"LD_PRELOAD": str(preload)} if preload else {})
+
+
+@contextmanager
+def einbox(home: Path, store: Store, preload: Path | None = None) -> Iterator[Peer]:
+    port = free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    settings = environment(home, store, port, None)
+    people = home / "people.csv"
+    # smtp-source numbers its recipients: 1b@…, 2b@…
+    people.write_text("address\n" + "".join(f"{n}b@example.test\n" for n in ["", *range(51)]))
+    for command in ("migrate -v0", "domain add example.test --primary 127.0.0.1:9", f"mailbox import {people}"):
+        manage = [sys.executable, "manage.py", *command.split()]
+        subprocess.run(manage, cwd=ROOT, env=settings, check=True, stdout=subprocess.DEVNULL)
+    settings = environment(home, store, port, preload)
+    process = subprocess.Popen([sys.executable, "manage.py", "smtpd"], cwd=ROOT, env=settings)
+    try:
+        wait_for_port(port)
+        yield Peer("einbox", port, [process.pid, *store.pids])
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def postgresql(home: Path, preload: Path | None = None) -> Iterator[Store]:
+    """A private server with everything synced, one empty database."""
+    programs = postgresql_programs()
+    if programs is None:
+        raise FileNotFoundError("no PostgreSQL is installed")
+    home.mkdir(parents=True)
+    as_owner = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if as_owner:
+        subprocess.run(["chown", "postgres", home], check=True)
+    data, port = home / "data", free_port()
+    run = [*as_owner, str(programs / "initdb"), "-D", str(data), "-U", "einbox", "-A", "trust", "--no-sync"]
+    subprocess.run(run, check=True, stdout=subprocess.DEVNULL, cwd=home)
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home}"
+    options += " -c shared_buffers=1GB -c max_wal_size=8GB"
+    control = [
+        *as_owner,
+        "env",
+        *([f"LD_PRELOAD={preload}"] if preload else []),
+        str(programs / "pg_ctl"),
+        "-D",
+        str(data),
+    ]
+    subprocess.run(
+        [*control, "-w", "-l", str(home / "log"), "-o", options, "start"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=home,
+    )
+    try:
+        create = [str(programs / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "einbox", "bench"]
+        subprocess.run(create, check=True)
+        pid = int((data / "postmaster.pid").read_text().split()[0])
+        yield Store("postgresql", f"postgres://einbox@127.0.0.1:{port}/bench", (pid,))
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, stdout=subprocess.DEVNULL, cwd=home)
