@@ -89,6 +89,10 @@ class Tag(Enum):
     DELIVERY_REDELIVERED = "spool.delivery.redelivered", _tag("delivered a copy again", "reason", severity=WARNING)
     DELIVERY_BOUNCED = "spool.delivery.bounced", _tag("gave up a delivery", "reason", severity=WARNING)
     DELIVERY_EXPIRED = "spool.delivery.expired", _tag("let a delivery expire", "days", severity=WARNING)
+    DELIVERY_WARNED = (
+        "spool.delivery.warned",
+        _tag("warned that a delivery will expire", "expires_at", "author_told", severity=WARNING),
+    )
     DELIVERY_REVIEW = (
         "spool.delivery.review",
         _tag("put a delivery into review: the primary refused it", "code", severity=WARNING),

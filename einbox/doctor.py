@@ -23,6 +23,7 @@ from einbox.health import readiness
 from einbox.settings import is_loopback
 from spool.enums import UNFINISHED, RouteState
 from spool.models import Delivery, Route, RouteHost
+from spool.queue.expiry import EXPIRES_SOON
 from spool.smtpd.limits import Limits
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -177,6 +178,10 @@ def _age(name: str, tag: Tag, every: timedelta, now: datetime, never: str) -> Fi
 
 
 def _queue(now: datetime) -> Iterator[Finding]:
+    if soon := Delivery.objects.filter(EXPIRES_SOON).count():
+        first = Delivery.objects.filter(EXPIRES_SOON).order_by("expires_at").values_list("expires_at", flat=True)[0]
+        sentence = f"{soon} deliveries expire soon, the first on {first:%Y-%m-%d %H:%M} UTC: `queue list --expiring`."
+        yield Finding("expiry", WARN, sentence)
     waiting = Delivery.objects.filter(state__in=UNFINISHED)
     oldest = waiting.filter(route__state=RouteState.UP).order_by("created_at").first()
     if oldest and now - oldest.created_at > QUEUE_OLD:

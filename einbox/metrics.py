@@ -18,6 +18,7 @@ from audit.tags import Tag
 from einbox import __version__
 from spool.enums import UNFINISHED, DeliveryState, Direction, ParseState, RouteState
 from spool.models import Counter, Delivery, Heartbeat, Message, Outage, Route
+from spool.queue.expiry import EXPIRES_SOON
 
 HOUR = timedelta(hours=1)
 Rows = dict[tuple[str, ...], float]
@@ -60,6 +61,8 @@ class DatabaseCollector(Collector):
         rows |= {(direction, state): float(number) for direction, state, number in counted}
         yield _gauge("deliveries", "Deliveries by state", ["direction", "state"], rows)
         oldest = Delivery.objects.filter(state__in=UNFINISHED).aggregate(at=Min("created_at"))["at"]
+        soon = Delivery.objects.filter(EXPIRES_SOON).count()
+        yield _gauge("deliveries_expire_soon", "Deliveries warned of that expire within days", [], {(): soon})
         yield _gauge("oldest_delivery_seconds", "Age of the oldest unfinished delivery", [], {(): self._age(oldest)})
 
     def _routes(self) -> Iterator[Metric]:

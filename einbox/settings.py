@@ -96,7 +96,7 @@ INLINE_CONTENT_LIMIT = 64 * 2**10  # octets; larger content is one file
 PROBE_INTERVAL = env.integer("EINBOX_PROBE_INTERVAL", 5, low=1, high=600)
 PROBE_TIMEOUT = env.integer("EINBOX_PROBE_TIMEOUT", 5, low=1, high=60)
 SAFETY_COPY_HOURS = env.integer("EINBOX_SAFETY_COPY_HOURS", 48, low=0, high=24 * 365)
-EXPIRY_DAYS = env.integer("EINBOX_EXPIRY_DAYS", 30, low=1, high=365)
+EXPIRY_DAYS = env.integer("EINBOX_EXPIRY_DAYS", 30, low=2, high=365)
 OUTBOUND_RECIPIENTS = 100  # per message written here
 SMTPD_SESSIONS = env.integer("EINBOX_SMTPD_SESSIONS", 500, low=10, high=20_000)
 SMTPD_SESSIONS_PER_CLIENT = env.integer("EINBOX_SMTPD_SESSIONS_PER_CLIENT", 50, low=1, high=20_000)

@@ -13,6 +13,7 @@ from spool.console.figures import Course, course
 from spool.enums import UNFINISHED, DeliveryState, RouteState
 from spool.models import Delivery, Outage, Route, RouteChange
 from spool.queue import queries
+from spool.queue.expiry import EXPIRES_SOON
 from spool.queue.queries import Account, RouteStatus
 
 WITHOUT = timedelta(hours=24)  # what the page covers when there was no outage
@@ -40,6 +41,7 @@ class Episode:
     steps: tuple[Step, ...]
     account: Account
     in_review: int
+    expires_soon: int  # of the whole route: mail of every outage
     oldest: datetime | None
     course: Course
     drawings: tuple[SafeString, SafeString]  # wide and narrow; the page shows the one that fits
@@ -70,6 +72,7 @@ def of(route: Route, *, now: datetime) -> Episode:
         steps=_steps(route, outage, changes),
         account=queries.account(outage=outage) if outage else _account_of(rows),
         in_review=waiting.filter(state=DeliveryState.REVIEW).count(),
+        expires_soon=Delivery.objects.filter(EXPIRES_SOON, route=route).count(),
         oldest=waiting.order_by("created_at").values_list("created_at", flat=True).first(),
         course=drawn,
         drawings=_drawings(drawn, _moments(changes)),

@@ -12,12 +12,14 @@ from django.utils.translation import gettext_lazy as _
 from spool.enums import UNFINISHED, DeliveryState, Direction
 from spool.ids import decode
 from spool.models import Delivery, Route
+from spool.queue.expiry import EXPIRES_SOON
 
 PAGE = 50
 
 FILTERS: dict[str, Q] = {
     "held": Q(state__in=UNFINISHED),
     "review": Q(state=DeliveryState.REVIEW),
+    "soon": EXPIRES_SOON,
     "delivered": Q(state=DeliveryState.DELIVERED),
     "outgoing": Q(direction=Direction.OUTBOUND, state__in=UNFINISHED),
     "ended": Q(state__in=(DeliveryState.BOUNCED, DeliveryState.EXPIRED, DeliveryState.REMOVED)),
@@ -25,6 +27,7 @@ FILTERS: dict[str, Q] = {
 LABELS = {
     "held": _("Held"),
     "review": _("Review"),
+    "soon": _("Expires soon"),
     "delivered": _("Delivered"),
     "outgoing": _("Outgoing"),
     "ended": _("Not delivered"),
@@ -32,6 +35,8 @@ LABELS = {
 ORDERS = {"oldest": ("pk", "pk__gt"), "newest": ("-pk", "pk__lt")}
 # Only what an envelope list needs leaves the database.
 COLUMNS = (
+    "expires_at",
+    "warned",
     "message__subject",
     "message__from_address",
     "message__reverse_path",
@@ -57,6 +62,7 @@ class Line:
     subject: str
     size: int
     created_at: datetime
+    expires_at: datetime | None  # only after a warning
     finished_at: datetime | None
     reply: str
     refused: bool
@@ -131,6 +137,7 @@ def _line(one: Delivery) -> Line:
         subject=message.subject,
         size=message.size,
         created_at=one.created_at,
+        expires_at=one.expires_at if one.warned else None,
         finished_at=one.finished_at,
         reply=one.last_reply,
         refused=bool(one.last_code and one.last_code >= 500),

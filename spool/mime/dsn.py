@@ -27,6 +27,7 @@ class Action(Enum):
     """RFC 3464 section 2.3.3."""
 
     FAILED = "failed"
+    DELAYED = "delayed"  # still tried; the notice says until when
     EXPIRED = "expired"  # reported as failed, status 4.4.7
 
 
@@ -39,6 +40,7 @@ class RecipientStatus:
     status: str = "5.0.0"  # RFC 3463
     diagnostic: str = ""  # the server's own words, with its code
     remote_host: str = ""
+    retry_until: datetime | None = None  # aware; of a delayed one (RFC 3464 section 2.3.9)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def _recipient(one: RecipientStatus) -> str:
         text += _folded("Remote-MTA", f"dns; {_ascii(one.remote_host)}")
     if one.diagnostic:
         text += _folded("Diagnostic-Code", f"smtp; {_ascii(one.diagnostic)}")
+    if one.retry_until is not None and action is Action.DELAYED:
+        text += _folded("Will-Retry-Until", format_datetime(one.retry_until))
     return text
 
 
@@ -109,7 +113,7 @@ def _human(recipients: Sequence[RecipientStatus]) -> str:
     return "\n".join(rows)
 
 
-def failure(notice: Notice) -> bytes:
+def notification(notice: Notice) -> bytes:
     """The notification as CRLF octets. Raises ComposeError."""
     if not notice.recipients:
         raise ComposeError("A notification needs a recipient to report.")

@@ -30,6 +30,9 @@ class Delivery(models.Model):
     visible_at = models.DateTimeField(null=True)  # null: hidden from every list
     next_attempt_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    # How many of the warnings before expiry were given, and when the latest was (spool.queue.expiry).
+    warned = models.PositiveSmallIntegerField(default=0, db_default=0)
+    warned_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
     lease_token = models.BigIntegerField(default=0)  # fencing: a late holder's write matches no row

@@ -16,6 +16,7 @@ from audit.tags import Tag
 from spool.enums import FINISHED, UNFINISHED, DeliveryState, Direction
 from spool.ids import decode
 from spool.models import Delivery
+from spool.queue.expiry import NOT_WARNED
 
 
 class ActError(Exception):
@@ -87,7 +88,7 @@ def retry(delivery: Delivery, *, reason: str, now: datetime) -> None:
 
 
 def _requeue(delivery: Delivery, *, held: bool, now: datetime) -> None:
-    changes: dict[str, object] = {"held": held}
+    changes: dict[str, object] = {"held": held, **NOT_WARNED}
     if delivery.state != DeliveryState.LEASED:  # what is under way keeps its lease
         changes |= {"state": DeliveryState.QUEUED, "next_attempt_at": now}
     Delivery.objects.filter(pk=delivery.pk).update(**changes)
@@ -109,6 +110,7 @@ def redeliver(delivery: Delivery, *, reason: str, now: datetime) -> None:
         held=False,
         next_attempt_at=now,
         expires_at=now + timedelta(days=settings.EXPIRY_DAYS),
+        **NOT_WARNED,
         reason=reason[:255],
         visible_at=now if delivery.direction == Direction.INBOUND else None,
     )

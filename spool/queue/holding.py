@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from audit.record import Target, record
 from audit.tags import Tag
 from spool.models import Route
+from spool.queue import expiry
 
 REASON = 255  # characters
 
@@ -29,5 +30,7 @@ def set_held(route: Route, *, held: bool, reason: str, now: datetime) -> None:
         raise HoldError(_("Mail is held already.") if held else _("Mail is not held."))
     row.held = held
     row.save(update_fields=["held"])
+    if not held:
+        expiry.warn_anew(row)  # its mail was not tried meanwhile
     tag = Tag.ROUTE_HELD if held else Tag.ROUTE_RELEASED
     record(tag, target=Target("route", str(row.pk), row.name), detail={"reason": reason[:REASON]}, at=now)

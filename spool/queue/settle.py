@@ -55,7 +55,7 @@ class Tally:
 def settle(group: Sequence[Sent], token: int, *, now: datetime) -> Tally:
     """Record the answers of `group`. Raises what the database raises; then nothing of it was recorded."""
     pairs = [(delivery, result, sent) for sent in group for delivery, result in _pairs(sent)]
-    notices = {delivery.pk: bounce.prepare(delivery, result, now=now) for delivery, result, _ in _bounced(pairs)}
+    notices = {delivery.pk: bounce.failed(delivery, result, now=now) for delivery, result, _ in _bounced(pairs)}
     failpoint("deliver.before_commit")
     done: list[tuple[Delivery, str]] = []
     with transaction.atomic():

@@ -18,7 +18,7 @@ from audit.tags import Tag
 from einbox.doctor import FAIL, OK, WARN, examine
 from spool.models import Delivery, Domain
 from tests.doubles.installation import free_port
-from tests.factories.spool import make_domain, make_mailbox, make_message, make_route
+from tests.factories.spool import make_delivery, make_domain, make_mailbox, make_message, make_route
 
 pytestmark = pytest.mark.django_db
 
@@ -86,3 +86,9 @@ def test_a_certificate_that_is_none_fails(tmp_path: Path, settings) -> None:  # 
 def test_demo_accounts_are_named() -> None:
     create_user(email="demo@company.example", demo=True)
     assert states()["demo"] == WARN
+
+
+def test_mail_that_expires_soon_is_named() -> None:
+    assert "expiry" not in states()
+    make_delivery(warned=2, warned_at=timezone.now())
+    assert states()["expiry"] == WARN

@@ -17,6 +17,7 @@ from spool.management.rows import line, print_rows
 from spool.models import Delivery
 from spool.queue import acts
 from spool.queue.acts import ActError
+from spool.queue.expiry import EXPIRES_SOON
 
 MOST = 100_000  # rows of one list
 ACTS = {"hold": acts.hold, "release": acts.release, "retry": acts.retry, "redeliver": acts.redeliver}
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         one = kinds.add_parser("list")
         one.add_argument("--domain")
         one.add_argument("--state", choices=DeliveryState.values, help="default: all that is not finished")
+        one.add_argument("--expiring", action="store_true", help="only what was warned of and will expire")
         one.add_argument("--limit", type=limit, default=100)
         kinds.add_parser("show").add_argument("id", nargs="+")
         for act in ACTS:
@@ -85,6 +87,8 @@ class Command(BaseCommand):
     def _list(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
         rows = Delivery.objects.select_related("message").defer("message__content").order_by("pk")
         rows = rows.filter(state=options["state"]) if options["state"] else rows.filter(state__in=UNFINISHED)
+        if options["expiring"]:
+            rows = rows.filter(EXPIRES_SOON)
         if options["domain"]:
             rows = rows.filter(route__domains__name=options["domain"])
         shown = [self._row(delivery) for delivery in rows[: options["limit"]]]
@@ -106,6 +110,8 @@ class Command(BaseCommand):
             "accepted_at": delivery.created_at,
             "next_attempt_at": delivery.next_attempt_at if delivery.state == DeliveryState.QUEUED else None,
             "finished_at": delivery.finished_at,
+            "expires_at": delivery.expires_at if delivery.state in UNFINISHED else None,
+            "warnings": delivery.warned,
             "attempts": delivery.attempts,
             "code": delivery.last_code,
             "reply": delivery.last_reply,

@@ -196,3 +196,18 @@ def test_a_drill_that_is_over_leaves_nothing_on_the_console(client: Client) -> N
         assert "drill-1.test" not in client.get(url).content.decode()
     Route.objects.filter(pk=drill.pk).update(state=RouteState.DOWN)
     assert "drill-1.test" in client.get(reverse("spool:console")).content.decode()
+
+
+def test_what_expires_soon_has_a_filter_and_a_line_on_the_outage_page(client: Client, mailbox: Mailbox) -> None:
+    make_message(mailbox=mailbox)
+    for name in ("spool:console", "spool:console-queue"):
+        assert "expire soon" not in client.get(reverse(name)).content.decode()
+    make_message(mailbox=mailbox)
+    Delivery.objects.update(warned=1, warned_at=timezone.now(), expires_at=timezone.now() + timedelta(days=6))
+    page = client.get(reverse("spool:console")).content.decode()
+    assert "2 deliveries expire soon" in page
+    assert "show=soon" in page
+    Delivery.objects.filter(pk=Delivery.objects.earliest("pk").pk).update(warned=0)
+    listing = client.get(reverse("spool:console-queue") + "?show=soon").content.decode()
+    assert listing.count("queue__id") == 1
+    assert "expires " in listing

@@ -123,3 +123,11 @@ def test_outage_schedule_and_call_off() -> None:
     assert manage("outage", "list") == []
     with pytest.raises(CommandError, match="no open outage"):
         manage("outage", "close", domain.name, "--reason", "twice")
+
+
+def test_what_expires_soon_can_be_listed() -> None:
+    soon, _other = make_delivery(warned=1, warned_at=timezone.now()), make_delivery()
+    (row,) = manage("queue", "list", "--expiring")
+    assert (row["id"], row["warnings"]) == (soon.public_id, 1)
+    assert row["expires_at"].startswith(str(soon.expires_at.year))
+    assert len(manage("queue", "list")) == 2

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spool.mime.compose import ComposeError, MailAddress
-from spool.mime.dsn import Action, Notice, RecipientStatus, failure
+from spool.mime.dsn import Action, Notice, RecipientStatus, notification
 from spool.mime.parse import parse, part_content
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -29,7 +29,7 @@ NOTICE = Notice(
 
 
 def test_a_notification_parses_back() -> None:
-    raw = failure(NOTICE)
+    raw = notification(NOTICE)
     other: Any = email.message_from_bytes(raw, policy=email.policy.default)
     assert other.get_content_type() == "multipart/report"
     assert other.get_param("report-type") == "delivery-status"
@@ -46,7 +46,7 @@ def test_a_notification_parses_back() -> None:
 
 
 def test_our_own_reader_shows_it() -> None:
-    raw = failure(NOTICE)
+    raw = notification(NOTICE)
     found = parse(raw)
     assert found.subject == NOTICE.subject
     assert found.text.startswith(NOTICE.sentence)
@@ -59,7 +59,7 @@ def test_our_own_reader_shows_it() -> None:
 def test_no_answer_of_a_server_breaks_out(diagnostic: str, host: str, original: bytes) -> None:
     failed = replace(NOTICE.recipients[0], diagnostic=diagnostic, remote_host=host, status=host)
     try:
-        raw = failure(replace(NOTICE, recipients=(failed,), original=original))
+        raw = notification(replace(NOTICE, recipients=(failed,), original=original))
     except ComposeError:
         assert any(0xD800 <= ord(character) <= 0xDFFF for character in diagnostic)
         return
@@ -72,4 +72,4 @@ def test_no_answer_of_a_server_breaks_out(diagnostic: str, host: str, original: 
 
 def test_a_notification_without_a_recipient_is_refused() -> None:
     with pytest.raises(ComposeError):
-        failure(replace(NOTICE, recipients=()))
+        notification(replace(NOTICE, recipients=()))

@@ -1,4 +1,4 @@
-"""Safety copies live as long as promised, then leave nothing; mail expires only on a route that is up."""
+"""Safety copies live as long as promised, then leave nothing."""
 
 from datetime import timedelta
 
@@ -8,12 +8,10 @@ from django.utils import timezone
 
 from audit.models import Event
 from audit.tags import Tag
-from spool.enums import DeliveryState, Direction, RouteState
-from spool.models import Delivery, Message, MessageText, Route
+from spool.enums import DeliveryState
+from spool.models import Delivery, Message, MessageText
 from spool.queue import content, files, parsing
-from spool.queue.ingest import Recipient
-from spool.queue.purge import expire, housekeeping, purge
-from tests.factories.accounts import make_user
+from spool.queue.purge import purge
 from tests.factories.spool import make_mailbox, make_message, make_raw
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,37 +70,3 @@ def test_one_unfinished_recipient_keeps_the_content(state: DeliveryState) -> Non
     assert last
     Delivery.objects.filter(pk=last.pk).update(state=state, finished_at=None)
     assert purge(now=NOW) == 0
-
-
-@pytest.mark.parametrize(
-    ("route_state", "attempts", "held", "expires"),
-    [
-        (RouteState.UP, 3, False, True),
-        (RouteState.UP, 0, False, False),  # never tried: our own fault
-        (RouteState.UP, 3, True, False),
-        (RouteState.DOWN, 3, False, False),
-        (RouteState.RECOVERING, 3, False, False),
-    ],
-)
-def test_mail_expires_only_after_tries_on_a_route_that_is_up(
-    route_state: RouteState, attempts: int, held: bool, expires: bool
-) -> None:
-    message = make_message()
-    Route.objects.update(state=route_state)
-    message.deliveries.update(attempts=attempts, held=held, expires_at=NOW - timedelta(seconds=1))
-    assert expire(now=NOW) == expires
-    assert (message.deliveries.get().state == DeliveryState.EXPIRED) is expires
-
-
-def test_the_author_of_expired_mail_is_told() -> None:
-    mailbox, user = make_mailbox(), make_user()
-    path = Recipient("x@outside.test", mailbox.domain.route_id, direction=Direction.OUTBOUND)
-    message = make_message(
-        recipients=(path,), author_id=user.pk, author_mailbox_id=mailbox.pk, reverse_path=mailbox.address, peer=None
-    )
-    message.deliveries.update(attempts=9, expires_at=NOW, last_code=451, last_reply="4.2.1 still busy")
-    housekeeping(now=NOW)
-    notice = Message.objects.exclude(pk=message.pk).get()
-    assert b"4.4.7" in content.read(notice)
-    assert b"451 4.2.1 still busy" in content.read(notice)
-    assert Event.objects.filter(tag=Tag.DELIVERY_EXPIRED.value).count() == 1
