@@ -2,6 +2,7 @@
 """Command-line entry of einbox: `python manage.py help` lists the commands."""
 
 import os
+import sqlite3
 import sys
 
 
@@ -11,6 +12,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "einbox.settings")
     try:
         from django.core.management import execute_from_command_line  # noqa: PLC0415 - settings come first
+        from django.db import DatabaseError  # noqa: PLC0415
 
         from audit.escape import UNSAFE, UNSTORABLE  # noqa: PLC0415
         from einbox.env import SettingsError  # noqa: PLC0415
@@ -22,6 +24,12 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except SettingsError as error:
         sys.exit(f"einbox cannot start: {error}")
+    except (DatabaseError, sqlite3.Error):
+        from einbox.first_start import why_unusable  # noqa: PLC0415 - needs the settings
+
+        if reason := why_unusable():
+            sys.exit(reason)
+        raise
 
 
 if __name__ == "__main__":

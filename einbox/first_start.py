@@ -15,7 +15,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from einbox.env import HostPort, SettingsError
@@ -117,6 +117,24 @@ def migrate() -> bool:
     finally:
         connection.close()
     return pending
+
+
+def why_unusable() -> str | None:
+    """Why no command can work with the database, as a sentence; None when it is there and of this version."""
+    try:
+        if not connection.introspection.table_names():
+            return (
+                f"einbox has not been started here yet: the database of {settings.HOME} is empty. "
+                "`manage.py up` makes it and starts everything; for single processes run `manage.py migrate` first."
+            )
+        if migrations_pending():
+            return "The database is of an older version of einbox: stop its processes, run `manage.py migrate`."
+    except DatabaseError as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return f"The database cannot be used: {reason}. Check EINBOX_DATABASE_URL."
+    finally:
+        connection.close()
+    return None
 
 
 def collect_static() -> bool:

@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
 from einbox import canary
-from einbox.doctor import FAIL, examine
+from einbox.doctor import FAIL, Finding, examine
+from einbox.first_start import why_unusable
 
 
 class Command(BaseCommand):
@@ -20,8 +21,9 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        findings = examine(now=timezone.now())
-        if options["send_canary"]:
+        reason = why_unusable()
+        findings = [Finding("database", FAIL, reason)] if reason else examine(now=timezone.now())
+        if options["send_canary"] and not reason:
             findings += canary.send(now=timezone.now())
         failed = sum(finding.state == FAIL for finding in findings)
         if options["json"]:
