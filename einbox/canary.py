@@ -7,7 +7,7 @@ from email.utils import format_datetime
 from django.conf import settings
 from django.db import connection, transaction
 
-from einbox.doctor import FAIL, OK, Finding
+from einbox.finding import FAIL, OK, Finding
 from spool.enums import DeliveryState, RouteState
 from spool.ids import encode, new_id
 from spool.models import Delivery, Domain

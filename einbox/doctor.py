@@ -4,7 +4,6 @@ import os
 import shutil
 import smtplib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,14 +18,15 @@ from accounts.models import TOTPDevice, User
 from audit.models import ChainHead, Event
 from audit.tags import Tag
 from einbox import recovery_sheet
+from einbox.dns import mx
+from einbox.finding import FAIL, OK, WARN, Finding
 from einbox.health import readiness
 from einbox.settings import is_loopback
 from spool.enums import UNFINISHED, RouteState
-from spool.models import Delivery, Route, RouteHost
+from spool.models import Delivery, Domain, Route, RouteHost
 from spool.queue.expiry import EXPIRES_SOON
 from spool.smtpd.limits import Limits
 
-OK, WARN, FAIL = "ok", "warn", "fail"
 DISK_COMFORT = 5 * 2**30
 CERTIFICATE_WARNS = timedelta(days=21)
 DRILL_EVERY = timedelta(days=90)
@@ -38,21 +38,23 @@ EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before this was never set
 DIAL_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The answer of one check."""
-
-    check: str
-    state: str
-    sentence: str
-
-
 Check = Callable[[datetime], Iterator[Finding]]
 
 
 def examine(*, now: datetime) -> list[Finding]:
     """Every finding, in the order in which one would mend them."""
-    checks: tuple[Check, ...] = (_processes, _keys, _clock, _disk, _certificates, _primaries, _people, _history, _queue)
+    checks: tuple[Check, ...] = (
+        _processes,
+        _keys,
+        _clock,
+        _disk,
+        _certificates,
+        _primaries,
+        _names,
+        _people,
+        _history,
+        _queue,
+    )
     findings: list[Finding] = []
     for check in checks:
         try:
@@ -131,6 +133,11 @@ def _primaries(_now: datetime) -> Iterator[Finding]:
             if host.host in {"localhost", "127.0.0.1", "::1", os.uname().nodename}:
                 sentence = f"{host} is this very machine: what takes it down takes einbox down."
                 yield Finding(f"shared fate {route}", WARN, sentence)
+
+
+def _names(_now: datetime) -> Iterator[Finding]:
+    domains = Domain.objects.filter(is_drill=False).order_by("name").values_list("name", flat=True)
+    yield from mx.examine(settings.SMTP_HOSTNAME, list(domains), mx.Resolver(mx.system_servers()))
 
 
 def _dial(route: Route, host: RouteHost) -> Finding:

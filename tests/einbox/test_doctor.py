@@ -15,7 +15,8 @@ from accounts.enums import Role
 from accounts.provision import create_user, enrol_totp
 from audit.record import record
 from audit.tags import Tag
-from einbox.doctor import FAIL, OK, WARN, examine
+from einbox.doctor import examine
+from einbox.finding import FAIL, OK, WARN
 from spool.models import Delivery, Domain
 from tests.doubles.installation import free_port
 from tests.factories.spool import make_delivery, make_domain, make_mailbox, make_message, make_route

@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
 from einbox import canary
-from einbox.doctor import FAIL, Finding, examine
+from einbox.doctor import examine
+from einbox.finding import FAIL, Finding
 from einbox.first_start import why_unusable
 
 
