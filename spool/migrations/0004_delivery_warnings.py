@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('spool', '0001_initial'),
+        ('spool', '0003_search'),
     ]
 
     operations = [

@@ -54,6 +54,11 @@ class ParsedMessage:
         lines = (line for line in self.text[: length * 40].split("\n") if line.strip() and not line.startswith(">"))
         return " ".join(" ".join(lines).split())[:length].strip()
 
+    @property
+    def thread_root(self) -> str:
+        """The Message-ID its thread began with, as far as its own header fields tell (RFC 5322 3.6.4)."""
+        return self.references[0] if self.references else self.in_reply_to or self.message_id
+
     def to_json(self) -> str:
         data = asdict(self)
         data["date"] = self.date.isoformat() if self.date else None

@@ -46,6 +46,9 @@ class Message(models.Model):
     snippet = models.BinaryField(null=True)  # encrypted, label "snippet"; written by ingestion
     attachment_count = models.PositiveIntegerField(default=0)
 
+    # Keyed hash of the Message-ID its thread began with (searchindex.thread); written by ingestion.
+    thread = models.BigIntegerField(null=True)
+
     parse_state = models.CharField(max_length=16, choices=ParseState, default=ParseState.PENDING)
     parse_attempts = models.PositiveSmallIntegerField(default=0)
     parse_lease_until = models.DateTimeField(null=True)

@@ -23,7 +23,7 @@ from accounts.crypto import (
     unwrap_content_key,
 )
 from spool.models import ContentChunk, Message, MessageText
-from spool.queue import files
+from spool.queue import files, searchindex
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def _read_file(name: str) -> bytes:
 
 
 def erase(messages: Iterable[Message], *, now: datetime) -> int:
-    """Erase content, extracted text and keys of `messages`; files go after the commit. Returns how many."""
+    """Erase content, extracted text, index and keys of `messages`; files go after the commit. Returns how many."""
     ids = [message.pk for message in messages]
     erased = 0
     for start in range(0, len(ids), ERASE_BATCH):
@@ -139,6 +139,7 @@ def erase(messages: Iterable[Message], *, now: datetime) -> int:
             found = dict(kept.values_list("pk", "content_file"))
             ContentChunk.objects.filter(message__in=found).delete()
             MessageText.objects.filter(message__in=found).delete()
+            searchindex.erase(found)
             erased += Message.objects.filter(pk__in=found).update(
                 content=None, content_file="", content_key=None, snippet=None, purged_at=now
             )

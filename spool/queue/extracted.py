@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from accounts.crypto import DecryptionError, decrypt_content, encrypt_content
+from accounts.crypto import ContentKey, DecryptionError, decrypt_content, encrypt_content
 from spool.mime.parsed import ParsedMessage
 from spool.models import Message, MessageText
 from spool.queue import content
@@ -13,15 +13,15 @@ LABEL = "text"
 SNIPPET = "snippet"
 
 
-def seal(message: Message, parsed: bytes, *, note: str, now: datetime) -> MessageText:
-    """An unsaved row for the JSON of a ParsedMessage. Raises content.ContentGone."""
-    sealed = encrypt_content(content.content_key(message), parsed, LABEL)
+def seal(message: Message, key: ContentKey, parsed: bytes, *, note: str, now: datetime) -> MessageText:
+    """An unsaved row for the JSON of a ParsedMessage; `key` is content.content_key(message)."""
+    sealed = encrypt_content(key, parsed, LABEL)
     return MessageText(message=message, parsed=sealed, note=note[:255], parsed_at=now)
 
 
-def seal_snippet(message: Message, text: str) -> bytes:
-    """The column `snippet`. Raises content.ContentGone."""
-    return encrypt_content(content.content_key(message), text.encode("utf-8", "replace"), SNIPPET)
+def seal_snippet(key: ContentKey, text: str) -> bytes:
+    """The column `snippet`."""
+    return encrypt_content(key, text.encode("utf-8", "replace"), SNIPPET)
 
 
 def snippet(message: Message) -> str:
@@ -50,6 +50,11 @@ def save(row: MessageText) -> None:
     with transaction.atomic():
         kept = Message.objects.select_for_update().filter(pk=row.message_id, purged_at__isnull=True)
         if kept.values_list("pk", flat=True).first() is not None:
-            MessageText.objects.bulk_create(
-                [row], update_conflicts=True, unique_fields=["message"], update_fields=["parsed", "note", "parsed_at"]
-            )
+            write([row])
+
+
+def write(rows: list[MessageText]) -> None:
+    """Store rows, replacing older ones; the caller knows that their messages are not erased."""
+    MessageText.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["message"], update_fields=["parsed", "note", "parsed_at"]
+    )

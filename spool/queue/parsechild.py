@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from spool.mime import render
+from spool.mime import render, terms
 from spool.mime.parse import PartMissingError, parse, part_content
 
 FRAME = struct.Struct("!II")
@@ -38,6 +38,8 @@ def _parse(raw: bytes, _options: dict[str, Any]) -> Answer:
         "snippet": message.snippet(),
         "attachments": len(message.attachments),
         "notes": list(message.notes),
+        "terms": terms.of_message(message),
+        "thread": message.thread_root,
     }
     return head, message.to_json().encode()
 

@@ -12,6 +12,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 SECONDS = 10  # wall clock of one job
 MEMORY = 512 * 2**20  # octets of address space of one process
 JOBS_PER_CHILD = 1_000
+PATIENCE = 2  # seconds of one job while others wait behind it in the same process
 WAIT = 15.0  # seconds a caller waits for a free process
 MAX_HEAD, MAX_BODY = 16 * 2**20, 1 << 30
 PIPE_SIZE = 2**20
@@ -82,24 +84,29 @@ class _Child:
                     stream.close()
         self.process.wait()
 
-    def exchange(self, frames: list[bytes], deadline: float) -> Reply:
-        """Send a job and receive its answer. Raises ReadingError; the caller kills the child then."""
-        self.jobs += 1
-        pending = [memoryview(frame) for frame in frames if frame]
+    def exchange(self, jobs: list[list[bytes]], seconds: int) -> Iterator[Reply]:
+        """Send jobs one after the other and yield their answers in order, each within `seconds` of the one before.
+
+        Raises ReadingError; the caller kills the child then. The first job without an answer is the one to blame.
+        """
+        pending = [memoryview(frame) for frames in jobs for frame in frames if frame]
         answer = bytearray()
         poll = select.poll()
         poll.register(self.output, select.POLLIN)
         poll.register(self.input, select.POLLOUT)
-        while (reply := _complete(answer)) is None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise ReadingError("time")
-            for descriptor, _ in poll.poll(left * 1_000):
-                if descriptor == self.input:
-                    self._send(pending, poll)
-                else:
-                    self._receive(answer)
-        return reply
+        for _job in jobs:
+            self.jobs += 1
+            deadline = time.monotonic() + seconds
+            while (reply := _complete(answer)) is None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise ReadingError("time")
+                for descriptor, _ in poll.poll(left * 1_000):
+                    if descriptor == self.input:
+                        self._send(pending, poll)
+                    else:
+                        self._receive(answer)
+            yield reply
 
     def _send(self, pending: list[memoryview], poll: select.poll) -> None:
         try:
@@ -125,6 +132,7 @@ class _Child:
 
 
 def _complete(answer: bytearray) -> Reply | None:
+    """The first whole answer of what was received, taken out of it."""
     if len(answer) < FRAME.size:
         return None
     head_size, body_size = FRAME.unpack_from(answer)
@@ -136,7 +144,10 @@ def _complete(answer: bytearray) -> Reply | None:
         head = json.loads(answer[FRAME.size : FRAME.size + head_size])
     except ValueError as error:
         raise ReadingError("answer") from error
-    return Reply(head, bytes(answer[FRAME.size + head_size : FRAME.size + head_size + body_size]))
+    end = FRAME.size + head_size + body_size
+    reply = Reply(head, bytes(answer[FRAME.size + head_size : end]))
+    del answer[:end]
+    return reply
 
 
 class ParsePool:
@@ -152,23 +163,27 @@ class ParsePool:
 
     def run(self, job: str, raw: bytes, **options: Any) -> Reply:
         """Do one job in a process. Raises ReadingError (time, crash, or the child's error), PoolBusyError."""
+        [answer] = self.run_many(job, [raw], **options)
+        if isinstance(answer, ReadingError):
+            raise answer
+        return answer
+
+    def run_many(self, job: str, raws: Sequence[bytes], **options: Any) -> list[Reply | ReadingError]:
+        """Do the same job for several messages in one process, without waiting for one before sending the next.
+
+        What one message does to the process costs the others nothing: they are sent again to a new one. Among
+        several each has only PATIENCE. Raises PoolBusyError.
+        """
         head = json.dumps({"job": job, **options}).encode()
-        frames = [FRAME.pack(len(head), len(raw)) + head, raw]
+        jobs = [[FRAME.pack(len(head), len(raw)) + head, raw] for raw in raws]
         try:
             child = self._slots.get(timeout=WAIT)
         except queue.Empty:
             raise PoolBusyError("busy") from None
+        answers: list[Reply | ReadingError] = []
         try:
-            child = self._fit(child)
-            try:
-                reply = child.exchange(frames, time.monotonic() + self.seconds)
-            except CrashedError:
-                if child.jobs == 1:
-                    raise
-                child = self._replaced(child)  # it may have been dead already: that says nothing about this job
-                reply = child.exchange(frames, time.monotonic() + self.seconds)
-            if "error" in reply.head:
-                raise ReadingError(str(reply.head["error"])[:60])
+            while len(answers) < len(jobs):
+                child = self._work(child, jobs, answers)
         except BaseException:
             if child is not None:
                 child.kill()
@@ -179,7 +194,38 @@ class ParsePool:
                 child.kill()
                 child = None
             self._slots.put(child)
-        return reply
+        return answers
+
+    def _work(
+        self, child: _Child | None, jobs: list[list[bytes]], answers: list[Reply | ReadingError]
+    ) -> _Child | None:
+        """Add answers until all jobs have one or the child is lost; the child, None if it was lost."""
+        try:
+            child = self._fit(child)
+        except ReadingError as error:
+            answers.append(error)
+            return None
+        fresh = child.jobs == 0
+        begun = len(answers)
+        seconds = self.seconds if len(jobs) == 1 else min(self.seconds, PATIENCE)
+        try:
+            for reply in child.exchange(jobs[begun:], seconds):
+                if "error" in reply.head:
+                    raise ReadingError(str(reply.head["error"])[:60])
+                answers.append(reply)
+        except CrashedError as error:
+            # A process that answered nothing may have been dead already: that says nothing about this job.
+            if fresh or len(answers) > begun:
+                answers.append(error)
+        except ReadingError as error:
+            answers.append(error)
+        except BaseException:
+            child.kill()
+            raise
+        else:
+            return child
+        child.kill()
+        return None
 
     def _fit(self, child: _Child | None) -> _Child:
         if self.closed:

@@ -19,7 +19,7 @@ from spool.mime.parse import PartMissingError
 from spool.mime.parsed import ParsedMessage, Part
 from spool.mime.sanitize import document
 from spool.models import Message
-from spool.queue import content, extracted, parsesweep
+from spool.queue import content, extracted, parseresult, parsesweep
 from spool.queue.parsepool import MEMORY, ParsePool, ReadingError
 
 __all__ = ["Body", "PartMissingError", "body", "body_html", "load", "load_part", "pool", "snippet", "stop", "sweep"]
@@ -69,9 +69,10 @@ def load(message: Message) -> ParsedMessage:
         parsed = ParsedMessage.from_json(reply.body)
     except (ReadingError, ValueError) as error:
         log.warning("message %s could not be read: %s", message.public_id, error)
-        return parsesweep.unreadable(message)
+        return parseresult.unreadable(message)
     note = " ".join(parsed.notes)
-    extracted.save(extracted.seal(message, reply.body, note=note, now=timezone.now()))
+    sealed = extracted.seal(message, content.content_key(message), reply.body, note=note, now=timezone.now())
+    extracted.save(sealed)
     return parsed
 
 
@@ -100,7 +101,7 @@ def body(message: Message, *, as_text: bool = False, dark: bool | None = False) 
 
 
 def _sentence(message: Message) -> str:
-    note = parsesweep.unreadable(message).notes[0]
+    note = parseresult.unreadable(message).notes[0]
     return document(f"<p>{gettext(note)}</p>")
 
 

@@ -13,7 +13,7 @@ from audit.record import Target, record
 from audit.tags import Tag
 from spool.enums import UNFINISHED, DeliveryState
 from spool.models import Delivery, Message
-from spool.queue import content, expiry
+from spool.queue import content, expiry, searchindex
 from spool.queue.settle import batch_detail
 
 KEPT_FOR_REVIEW = timedelta(days=30)  # removed, bounced and expired mail can be redelivered so long (design 2)
@@ -47,3 +47,4 @@ def housekeeping(*, now: datetime) -> None:
     purge(now=now)
     content.move_chunks()
     content.collect_orphans()
+    searchindex.tidy()

@@ -15,8 +15,8 @@ from audit.models import Event
 from audit.tags import Tag
 from spool.enums import ParseState
 from spool.models import Message, MessageText
-from spool.queue import content, parsesweep, parsing
-from spool.queue.parsepool import ParsePool, ReadingError
+from spool.queue import content, parseresult, parsesweep, parsing
+from spool.queue.parsepool import ParsePool, ReadingError, Reply
 from tests.factories.spool import make_mailbox, make_message
 from tests.waiting import wait_for
 
@@ -163,6 +163,54 @@ def test_the_child_knows_no_django() -> None:
     assert subprocess.check_output([sys.executable, "-c", code]).strip() == b"[]"
 
 
+def test_a_message_that_hangs_its_process_costs_its_neighbours_nothing() -> None:
+    pool = ParsePool(1, seconds=5)
+    slow = b"Content-Type: text/html\r\n\r\n" + b"<font><div></font>" * 29_000
+    first, second, third = pool.run_many("page", [RAW, slow, RAW])
+    assert isinstance(second, ReadingError)
+    assert str(second) == "time"
+    assert isinstance(first, Reply)
+    assert first == third
+    pool.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_fails_among_others_is_judged_alone_and_they_are_stored() -> None:
+    class Allergic(ParsePool):
+        def run_many(self, job, raws, **options):  # type: ignore[no-untyped-def]
+            answers = super().run_many(job, raws, **options)
+            return [ReadingError("time") if b"poison" in raw else one for raw, one in zip(raws, answers, strict=True)]
+
+    made = [make_message(raw=b"Subject: %s\r\n\r\n" % word) for word in (b"one", b"poison", b"two")]
+    pool = Allergic(1)
+    now = NOW
+    for attempt in range(1, 4):
+        parsesweep.sweep(pool, now=now, limit=10)
+        first, poison, last = Message.objects.filter(pk__in=[one.pk for one in made]).order_by("pk")
+        assert {first.parse_state, last.parse_state} == {ParseState.PARSED}
+        assert poison.parse_attempts == attempt
+        now += timedelta(minutes=1)
+    pool.stop()
+    assert poison.parse_state == ParseState.FAILED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_of_one_thread_meet_under_one_number() -> None:
+    heads = (
+        b"Message-ID: <root@x.test>",
+        b"Message-ID: <2@x.test>\r\nIn-Reply-To: <root@x.test>",
+        b"Message-ID: <3@x.test>\r\nIn-Reply-To: <2@x.test>\r\nReferences: <root@x.test> <2@x.test>",
+        b"Message-ID: <other@x.test>",
+        b"Subject: no id",
+    )
+    made = [make_message(raw=head + b"\r\n\r\n").pk for head in heads]
+    parsing.sweep(now=NOW)
+    root, second, third, other, none = Message.objects.in_bulk(made).values()
+    assert root.thread == second.thread == third.thread
+    assert root.thread not in {None, other.thread}
+    assert none.thread is None
+
+
 @pytest.mark.django_db(transaction=True)
 def test_sweep_reads_stores_and_records() -> None:
     messages = [make_message(raw=RAW), make_message(raw=b"Subject: two\r\n\r\nB\r\n")]
@@ -191,7 +239,7 @@ def test_a_late_holder_stores_nothing() -> None:
     make_message(raw=RAW)
     (late,) = parsesweep.claim(now=NOW, limit=10)
     parsesweep.claim(now=NOW + timedelta(minutes=6), limit=10)
-    assert parsesweep.store([parsesweep.Result(late, parsing.pool().run("parse", RAW))], now=NOW) == 0
+    assert parseresult.store([parseresult.Result(late, parsing.pool().run("parse", RAW))], now=NOW) == 0
     assert not MessageText.objects.exists()
 
 
@@ -246,9 +294,9 @@ def test_no_transaction_is_open_while_reading(monkeypatch: pytest.MonkeyPatch) -
     states: list[bool] = []
 
     class Watching(ParsePool):
-        def run(self, job, raw, **options):  # type: ignore[no-untyped-def]
+        def run_many(self, job, raws, **options):  # type: ignore[no-untyped-def]
             states.append(main_connection.in_atomic_block)
-            return super().run(job, raw, **options)
+            return super().run_many(job, raws, **options)
 
     main_connection = connection
     pool = Watching(1)

@@ -1,0 +1,102 @@
+"""Words of texts and of search questions, made comparable. Pure; spool.queue.searchindex hashes and stores.
+
+The same rules serve both sides, so that what is found depends on no language: compatibility forms folded (NFKC),
+letter case and diacritics dropped, everything that is no letter or digit separates. Scripts written without spaces
+become one term a character; a question in them is a phrase. Linear in the text, and bounded.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from spool.mime.parsed import MailAddress, ParsedMessage
+
+MAX_TERM = 64  # characters; a longer term is cut
+MAX_BODY = 12_000  # terms; with the other fields below the 16,383 positions of a PostgreSQL tsvector
+MAX_FIELD = 200  # terms of every other field
+MAX_TEXT = 200_000  # characters of a text that are looked at
+MAX_ADDRESSES = 50  # of each header field
+PREFIXES = range(3, 7)  # lengths of the beginnings of words that can be found
+FIELDS = ("subject", "sender", "recipients", "files", "body")
+
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
+_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_SPACELESS += "\U00020000-\U0003134f"
+_WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
+_MARKS = re.compile(
+    "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f\u00ad\u200b-\u200f\u2060\ufeff]+"
+)
+
+
+def terms(text: str, limit: int = MAX_FIELD) -> list[str]:
+    """The terms of `text` in order, at most `limit`."""
+    text = text[:MAX_TEXT]
+    if text.isascii():
+        found = _ASCII_WORD.findall(text.lower())
+    else:
+        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+        found = _WORD.findall(unicodedata.normalize("NFC", _MARKS.sub("", folded)))
+    return [term[:MAX_TERM] for term in found[:limit]]
+
+
+def _addresses(shown: Iterable[MailAddress]) -> str:
+    return " ".join(f"{one.name} {one.address}" for one in list(shown)[:MAX_ADDRESSES])
+
+
+def of_message(message: ParsedMessage) -> dict[str, str]:
+    """Field to its terms, separated by spaces; only fields that have some."""
+    texts = {
+        "subject": message.subject,
+        "sender": _addresses(message.from_),
+        "recipients": _addresses((*message.to, *message.cc)),
+        "files": " ".join(part.name for part in message.attachments[:MAX_ADDRESSES]),
+    }
+    found = {name: " ".join(terms(text)) for name, text in texts.items()}
+    found["body"] = " ".join(terms(message.text, MAX_BODY))
+    return {name: words for name, words in found.items() if words}
+
+
+def prefixes(words: Iterable[str]) -> set[str]:
+    """The beginnings of `words` that a question's unfinished last word may be."""
+    return {word[:length] for word in words for length in PREFIXES if len(word) > length}
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Terms that must follow each other, in one field or ("") in any; `open_end`: its last word may go on."""
+
+    words: tuple[str, ...]
+    field: str = ""
+    open_end: bool = False
+
+
+MAX_QUESTION = 400  # characters
+MAX_PHRASES = 16
+MAX_WORDS = 40  # of all phrases together
+_NAMES = {"from": "sender", "to": "recipients", "subject": "subject", "file": "files"}
+_ITEM = re.compile(r'(?:(from|to|subject|file):)?(?:"([^"]*)"?|([^\s"]+))', re.I)
+
+
+class TooLongError(ValueError):
+    """A question with more characters, words or phrases than are looked for."""
+
+
+def question(text: str) -> list[Phrase]:
+    """What a person typed: words, "phrases", from:, to:, subject: and file:. Empty when nothing can be looked for.
+
+    Raises TooLongError.
+    """
+    if len(text) > MAX_QUESTION:
+        raise TooLongError
+    found: list[Phrase] = []
+    for match in _ITEM.finditer(text):
+        name, quoted, word = match.groups()
+        words = tuple(terms(quoted if quoted is not None else word))
+        unfinished = word is not None and match.end() == len(text)
+        open_end = unfinished and len(words) == 1 and len(words[0]) in PREFIXES
+        if words:
+            found.append(Phrase(words, _NAMES[name.lower()] if name else "", open_end))
+    if len(found) > MAX_PHRASES or sum(len(phrase.words) for phrase in found) > MAX_WORDS:
+        raise TooLongError
+    return found
