@@ -68,6 +68,7 @@ class Tag(Enum):
     RECOVERY_CODE_USED = "account.recovery.used", _tag("used a recovery code", "left", severity=WARNING)
     # reading and writing mail
     INBOX_LISTED = "mail.inbox.listed", _tag("opened the inbox", "mailbox", "count")
+    MAIL_SEARCHED = "mail.search.done", _tag("searched mail", "count")
     MESSAGE_READ = "mail.message.read", _tag("read a message", "mailbox")
     MESSAGE_DOWNLOADED = "mail.message.downloaded", _tag("downloaded a message", "mailbox", "size")
     ATTACHMENT_DOWNLOADED = "mail.attachment.downloaded", _tag("downloaded an attachment", "mailbox", "size", "type")

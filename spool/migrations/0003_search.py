@@ -17,12 +17,16 @@ POSTGRESQL = [
     "CREATE TABLE spool_searchindex (message_id bigint PRIMARY KEY, terms tsvector NOT NULL)",
     "CREATE INDEX spool_searchindex_terms ON spool_searchindex USING gin (terms)",
     "CREATE FUNCTION spool_searchindex_gone() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN DELETE FROM spool_searchindex WHERE message_id = old.id; RETURN NULL; END $$",
+    "$$ BEGIN IF TG_OP = 'TRUNCATE' THEN TRUNCATE spool_searchindex; "
+    "ELSE DELETE FROM spool_searchindex WHERE message_id = old.id; END IF; RETURN NULL; END $$",
     "CREATE TRIGGER spool_searchindex_gone AFTER DELETE ON spool_message "
     "FOR EACH ROW EXECUTE FUNCTION spool_searchindex_gone()",
+    "CREATE TRIGGER spool_searchindex_emptied AFTER TRUNCATE ON spool_message "
+    "FOR EACH STATEMENT EXECUTE FUNCTION spool_searchindex_gone()",
 ]
 POSTGRESQL_BACK = [
     "DROP TRIGGER spool_searchindex_gone ON spool_message",
+    "DROP TRIGGER spool_searchindex_emptied ON spool_message",
     "DROP FUNCTION spool_searchindex_gone()",
     "DROP TABLE spool_searchindex",
 ]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from accounts.crypto import DecryptionError, decrypt_content, unwrap_content_key
 from accounts.models import User
@@ -74,10 +75,14 @@ class CursorError(ValueError):
     """A cursor that no page of ours gave out."""
 
 
-def _visible(user: User, folder: str, box: Mailbox | None) -> QuerySet[Delivery]:
-    found = access.deliveries(user).annotate(
+def _of(user: User) -> QuerySet[Delivery]:
+    return access.deliveries(user).annotate(
         mark=FilteredRelation("message__overlays", condition=Q(message__overlays__user=user))
     )
+
+
+def _visible(user: User, folder: str, box: Mailbox | None) -> QuerySet[Delivery]:
+    found = _of(user)
     if box is not None:
         found = found.filter(mailbox=box)
     return found.filter(FOLDERS[folder])
@@ -94,7 +99,16 @@ def _first_of_line(states: Sequence[str]) -> Exists:
 
 def page(user: User, *, folder: str = "inbox", box: Mailbox | None = None, after: str = "", size: int = PAGE) -> Page:
     """One page of lines. Raises CursorError when `after` is not a cursor."""
-    found = _visible(user, folder, box).filter(state__in=UNFINISHED).exclude(_first_of_line(UNFINISHED))
+    return _page(user, _visible(user, folder, box), after=after, size=size)
+
+
+def found(user: User, matching: RawSQL, *, after: str = "", size: int = PAGE) -> Page:
+    """One page of lines of any folder whose messages `matching` (a subquery of ids) names. Raises CursorError."""
+    return _page(user, _of(user).filter(message__in=matching), after=after, size=size)
+
+
+def _page(user: User, found: QuerySet[Delivery], *, after: str, size: int) -> Page:
+    found = found.filter(state__in=UNFINISHED).exclude(_first_of_line(UNFINISHED))
     if after:
         at, key = _read_cursor(after)
         found = found.filter(Q(visible_at__lt=at) | Q(visible_at=at, pk__lt=key))

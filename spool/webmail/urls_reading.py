@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from spool.webmail import inbox, marks, message, theme
+from spool.webmail import inbox, marks, message, search, theme
 
 urlpatterns: list[URLPattern] = [
     path("", inbox.inbox, name="inbox"),
@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern] = [
     path("junk/", inbox.inbox, {"folder": "junk"}, name="junk"),
     path("trash/", inbox.inbox, {"folder": "trash"}, name="trash"),
     path("box/<int:box_id>/", inbox.inbox, name="box"),
+    path("search", search.search, name="search"),
     path("live", inbox.live, name="live"),
     path("theme", theme.switch, name="theme"),
     path("m/<str:public_id>/", message.show, name="message"),

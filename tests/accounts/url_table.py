@@ -36,6 +36,7 @@ OPENS: dict[str, frozenset[Role]] = {
     "spool:junk": EVERYBODY,
     "spool:trash": EVERYBODY,
     "spool:live": EVERYBODY,
+    "spool:search": EVERYBODY,
     "spool:compose": EVERYBODY,
     "spool:outbox": EVERYBODY,
     "spool:console": ADMIN,

@@ -20,7 +20,7 @@
   };
   const press = (key) => {
     const target = $(`[data-key="${key}"]`);
-    if (target) target.click();
+    if (target && target.matches("input")) { target.focus(); target.select(); } else if (target) target.click();
     return Boolean(target);
   };
   document.addEventListener("keydown", (event) => {
