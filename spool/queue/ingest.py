@@ -17,9 +17,23 @@ from spool.ids import new_id
 from spool.mime.headers import ListColumns, scan
 from spool.models import ContentChunk, Delivery, MergedAcceptance, Message, Outage
 from spool.queue import content
+from spool.queue.rows import Row, Table
 
 MERGE_WINDOW = timedelta(days=5)  # for so long a sender repeats a message (RFC 5321 section 4.5.4.1)
 PATH_LENGTH = 320
+# fmt: off
+MESSAGES = Table(
+    Message, "id", "accepted_at", "author_id", "author_mailbox_id", "in_reply_to_id", "reverse_path", "peer", "helo",
+    "tls", "smtputf8", "body_8bit", "size", "content_hash", "content_key", "content", "content_file", "message_id",
+    "subject", "from_name", "from_address",
+)
+DELIVERIES = Table(
+    Delivery, "id", "message_id", "forward_path", "direction", "mailbox_id", "unknown_recipient", "route_id",
+    "outage_id", "created_at", "visible_at", "next_attempt_at", "expires_at",
+)
+# fmt: on
+CHUNKS = Table(ContentChunk, "message_id", "position", "data")
+MERGES = Table(MergedAcceptance, "delivery_id", "accepted_at", "peer")
 UNSTORABLE = {0: None} | dict.fromkeys(range(0xD800, 0xE000))  # NUL and surrogates
 
 
@@ -85,10 +99,16 @@ class _Rows:
     """Rows of one batch, written together. `outages`: the open one of each route, by its id."""
 
     outages: dict[int, int]
-    messages: list[Message] = field(default_factory=list)
-    deliveries: list[Delivery] = field(default_factory=list)
-    chunks: list[ContentChunk] = field(default_factory=list)
-    merges: list[MergedAcceptance] = field(default_factory=list)
+    messages: list[Row] = field(default_factory=list)
+    deliveries: list[Row] = field(default_factory=list)
+    chunks: list[Row] = field(default_factory=list)
+    merges: list[Row] = field(default_factory=list)
+
+    def insert(self) -> None:
+        MESSAGES.insert(self.messages)
+        DELIVERIES.insert(self.deliveries)
+        CHUNKS.insert(self.chunks)
+        MERGES.insert(self.merges)
 
 
 def prepare(incoming: Incoming) -> Ready:
@@ -107,13 +127,8 @@ def store(batch: Sequence[Incoming | Ready], *, now: datetime) -> list[Stored]:
     known = _known(ready, now)
     rows = _Rows(outages=_open_outages(ready))
     results = [_place(item, known, rows, now) for item in ready]
-    Message.objects.bulk_create(rows.messages)
-    Delivery.objects.bulk_create(rows.deliveries)
-    if rows.chunks:
-        ContentChunk.objects.bulk_create(rows.chunks, batch_size=32)
-    if rows.merges:
-        MergedAcceptance.objects.bulk_create(rows.merges)
-    made = {message.pk for message in rows.messages}
+    rows.insert()
+    made = {row[0] for row in rows.messages}
     surplus = [item.content for item in ready if item.content.message_id not in made]
     if surplus:
         transaction.on_commit(lambda: _discard(surplus))
@@ -170,7 +185,7 @@ def _place(item: Ready, known: dict[Key, list[_Known]], rows: _Rows, now: dateti
             fresh[path] = recipient
         else:
             merged.append(twin)
-            rows.merges.append(MergedAcceptance(delivery_id=twin, accepted_at=now, peer=incoming.peer))
+            rows.merges.append((twin, now, incoming.peer))
     home = next((earlier for earlier in candidates if not earlier.purged), None)
     if home is None and not fresh:
         return Stored(candidates[0].message_id if candidates else item.content.message_id, (), tuple(merged))
@@ -179,10 +194,12 @@ def _place(item: Ready, known: dict[Key, list[_Known]], rows: _Rows, now: dateti
         candidates.append(home)
         rows.messages.append(_message(item, now))
         rows.chunks += _chunks(item)
-    deliveries = {path: _delivery(home.message_id, recipient, rows.outages, now) for path, recipient in fresh.items()}
-    rows.deliveries += deliveries.values()
-    home.deliveries |= {path: delivery.pk for path, delivery in deliveries.items()}
-    return Stored(home.message_id, tuple(delivery.pk for delivery in deliveries.values()), tuple(merged))
+    made = {path: new_id() for path in fresh}
+    expires = now + timedelta(days=settings.EXPIRY_DAYS)
+    for path, pk in made.items():
+        rows.deliveries.append(_delivery(pk, home.message_id, fresh[path], rows.outages, now, expires))
+    home.deliveries |= made
+    return Stored(home.message_id, tuple(made.values()), tuple(merged))
 
 
 def storable(text: str, length: int) -> str:
@@ -191,50 +208,52 @@ def storable(text: str, length: int) -> str:
     return text if len(text) <= length else ""
 
 
-def _message(item: Ready, now: datetime) -> Message:
+def _message(item: Ready, now: datetime) -> Row:
+    """The values of MESSAGES, in its order."""
     incoming, sealed, columns = item.incoming, item.content, item.columns
-    return Message(
-        id=sealed.message_id,
-        accepted_at=now,
-        author_id=incoming.author_id,
-        author_mailbox_id=incoming.author_mailbox_id,
-        in_reply_to_id=incoming.in_reply_to_id,
-        reverse_path=incoming.reverse_path,
-        peer=incoming.peer,
-        helo=storable(incoming.helo, 255),
-        tls=storable(incoming.tls, 64),
-        smtputf8=incoming.smtputf8,
-        body_8bit=incoming.body_8bit,
-        size=sealed.size,
-        content_hash=sealed.digest,
-        content_key=sealed.wrapped_key,
-        content=sealed.inline,
-        content_file=sealed.file,
-        message_id=storable(columns.message_id, 255),
-        subject=storable(columns.subject, 255),
-        from_name=storable(columns.from_name, 255),
-        from_address=storable(columns.from_address, PATH_LENGTH),
+    return (
+        sealed.message_id,
+        now,
+        incoming.author_id,
+        incoming.author_mailbox_id,
+        incoming.in_reply_to_id,
+        incoming.reverse_path,
+        incoming.peer,
+        storable(incoming.helo, 255),
+        storable(incoming.tls, 64),
+        incoming.smtputf8,
+        incoming.body_8bit,
+        sealed.size,
+        sealed.digest,
+        sealed.wrapped_key,
+        sealed.inline,
+        sealed.file,
+        storable(columns.message_id, 255),
+        storable(columns.subject, 255),
+        storable(columns.from_name, 255),
+        storable(columns.from_address, PATH_LENGTH),
     )
 
 
-def _chunks(item: Ready) -> list[ContentChunk]:
-    return [
-        ContentChunk(message_id=item.content.message_id, position=position, data=data)
-        for position, data in enumerate(item.content.chunks)
-    ]
+def _chunks(item: Ready) -> list[Row]:
+    return [(item.content.message_id, position, data) for position, data in enumerate(item.content.chunks)]
 
 
-def _delivery(message_id: int, recipient: Recipient, outages: dict[int, int], now: datetime) -> Delivery:
-    return Delivery(
-        message_id=message_id,
-        forward_path=recipient.forward_path,
-        direction=recipient.direction,
-        mailbox_id=recipient.mailbox_id,
-        unknown_recipient=recipient.unknown,
-        route_id=recipient.route_id,
-        outage_id=outages.get(recipient.route_id),
-        created_at=now,
-        visible_at=now if recipient.visible else None,
-        next_attempt_at=now,
-        expires_at=now + timedelta(days=settings.EXPIRY_DAYS),
+def _delivery(
+    pk: int, message_id: int, recipient: Recipient, outages: dict[int, int], now: datetime, expires: datetime
+) -> Row:
+    """The values of DELIVERIES, in its order."""
+    return (
+        pk,
+        message_id,
+        recipient.forward_path,
+        recipient.direction.value,
+        recipient.mailbox_id,
+        recipient.unknown,
+        recipient.route_id,
+        outages.get(recipient.route_id),
+        now,
+        now if recipient.visible else None,
+        now,
+        expires,
     )
