@@ -1,7 +1,7 @@
 """What reading a message yields: plain frozen data that survives JSON. Pure."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
@@ -60,7 +60,10 @@ class ParsedMessage:
         return self.references[0] if self.references else self.in_reply_to or self.message_id
 
     def to_json(self) -> str:
-        data = asdict(self)
+        data = vars(self) | {
+            name: [vars(one) for one in getattr(self, name)] for name in ("from_", "reply_to", "to", "cc")
+        }
+        data["parts"] = [vars(part) for part in self.parts]
         data["date"] = self.date.isoformat() if self.date else None
         return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 

@@ -37,7 +37,10 @@ def terms(text: str, limit: int = MAX_FIELD) -> list[str]:
     else:
         folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
         found = _WORD.findall(unicodedata.normalize("NFC", _MARKS.sub("", folded)))
-    return [term[:MAX_TERM] for term in found[:limit]]
+    found = found[:limit]
+    if found and max(map(len, found)) > MAX_TERM:
+        return [term[:MAX_TERM] for term in found]
+    return found
 
 
 def _addresses(shown: Iterable[MailAddress]) -> str:

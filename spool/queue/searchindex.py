@@ -4,9 +4,7 @@ One row a message: an FTS5 table on SQLite, a tsvector on PostgreSQL, both made 
 the transaction of the parse result and go with the content. Knows no mailbox: who may see is the caller's business.
 """
 
-from base64 import b32encode
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 
 from django.db import connection
@@ -16,7 +14,7 @@ from accounts.crypto import derive_key
 from spool.mime.terms import FIELDS, Phrase, prefixes
 
 TABLE = "spool_searchindex"
-OCTETS = 5  # of a hash: 8 characters of base32; two of a million words share one once in 10^6 questions
+OCTETS = 5  # of a hash, written in hex: one of a million words is taken for another in one of 10^6 questions
 CACHED = 100_000  # terms whose hash is kept in memory
 GAP = 1  # positions between fields, so that no phrase reaches over
 BEGINNINGS = ("subject", "sender", "recipients", "files")  # fields whose words are found by their first letters
@@ -26,25 +24,47 @@ _MERGE_PAGES = 200
 Row = tuple[int | str, ...]
 
 
-@lru_cache(maxsize=CACHED)
-def _hash(term: str, kind: bytes = b"term") -> str:
-    digest = blake2b(term.encode("utf-8", "replace"), digest_size=OCTETS, key=derive_key("search index"), person=kind)
-    return b32encode(digest.digest()).decode().lower()
+class _Hashes(dict[str, str]):
+    """Term to hash, computed when first asked for and kept: a mail's words are mostly those of the mails before it."""
+
+    def __init__(self, kind: bytes) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def __missing__(self, term: str) -> str:
+        if len(self) >= CACHED:
+            self.clear()
+        state = blake2b(digest_size=OCTETS, key=derive_key("search index"), person=self.kind)
+        state.update(term.encode("utf-8", "replace"))
+        made = self[term] = state.hexdigest()
+        return made
+
+
+_TERMS, _PREFIXES = _Hashes(b"term"), _Hashes(b"prefix")
+
+
+def _hash(term: str) -> str:
+    return _TERMS[term]
+
+
+def _prefix(term: str) -> str:
+    return _PREFIXES[term]
 
 
 def forget() -> None:
     """Drop hashes kept in memory: the keys of the settings are others now."""
-    _hash.cache_clear()
+    _TERMS.clear()
+    _PREFIXES.clear()
 
 
 def _beginnings(fields: Mapping[str, str]) -> list[str]:
     words = {word for name in BEGINNINGS for word in fields.get(name, "").split()}
-    return sorted(_hash(prefix, b"prefix") for prefix in prefixes(words))
+    return sorted(_prefix(prefix) for prefix in prefixes(words))
 
 
 def row(message_id: int, fields: Mapping[str, str]) -> Row:
     """The index row for the terms of a message (spool.mime.terms.of_message), ready for `write`."""
-    hashed = {name: [_hash(word) for word in fields.get(name, "").split()] for name in FIELDS}
+    hashed = {name: list(map(_TERMS.__getitem__, fields.get(name, "").split())) for name in FIELDS}
     if connection.vendor == "sqlite":
         return message_id, *(" ".join(hashed[name]) for name in FIELDS), " ".join(_beginnings(fields))
     return message_id, _vector(hashed, _beginnings(fields))
@@ -118,7 +138,7 @@ def _fts5(phrase: Phrase) -> str:
     fields = phrase.field or " ".join(FIELDS)
     said = f'{{{fields}}} : "{" ".join(map(_hash, phrase.words))}"'
     if phrase.open_end and phrase.field in ("", *BEGINNINGS):
-        return f"({said} OR {{beginnings}} : {_hash(phrase.words[0], b'prefix')})"
+        return f"({said} OR {{beginnings}} : {_prefix(phrase.words[0])})"
     return said
 
 
@@ -126,5 +146,5 @@ def _tsquery(phrase: Phrase) -> str:
     weight = f":{WEIGHTS[phrase.field]}" if phrase.field else ""
     said = "(" + " <-> ".join(f"{_hash(word)}{weight}" for word in phrase.words) + ")"
     if phrase.open_end and phrase.field in ("", *BEGINNINGS):
-        return f"({said} | p{_hash(phrase.words[0], b'prefix')})"
+        return f"({said} | p{_prefix(phrase.words[0])})"
     return said
