@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.db.models import Max
 
 from accounts.enums import Role
@@ -18,6 +18,7 @@ from accounts.models import TOTPDevice, User
 from audit.models import ChainHead, Event
 from audit.tags import Tag
 from einbox import recovery_sheet
+from einbox.database import weak_settings
 from einbox.dns import mx
 from einbox.finding import FAIL, OK, WARN, Finding
 from einbox.health import readiness
@@ -45,6 +46,7 @@ def examine(*, now: datetime) -> list[Finding]:
     """Every finding, in the order in which one would mend them."""
     checks: tuple[Check, ...] = (
         _processes,
+        _durability,
         _keys,
         _clock,
         _disk,
@@ -69,6 +71,15 @@ def _processes(now: datetime) -> Iterator[Finding]:
     for name, state in readiness(now=now).items():
         sentence = f"{name} answers." if state == "ok" else f"{name} does not answer; is `manage.py up` running?"
         yield Finding(f"process {name}", words[state], sentence)
+
+
+def _durability(_now: datetime) -> Iterator[Finding]:
+    weak = list(weak_settings(connection))
+    if weak:
+        sentence = f"The database may lose committed mail in a power cut: {', '.join(weak)} must be on."
+        yield Finding("durability", FAIL, sentence)
+    else:
+        yield Finding("durability", OK, "What is committed is on the disk.")
 
 
 def _keys(_now: datetime) -> Iterator[Finding]:

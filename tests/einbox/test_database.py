@@ -1,0 +1,49 @@
+"""A commit means synced, whatever the database was set to (rule 1)."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.db import connection, connections
+
+from einbox import doctor
+from einbox.database import weak_settings
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(("given", "used"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")])
+def test_every_connection_commits_synchronously(given: str, used: str) -> None:
+    other = connections.create_connection("default")
+    other.settings_dict = other.settings_dict | {
+        "OPTIONS": other.settings_dict["OPTIONS"] | {"options": f"-c synchronous_commit={given}"}
+    }
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            assert cursor.fetchone() == (used,)
+            cursor.execute("BEGIN")
+            cursor.execute("ROLLBACK")
+            cursor.execute("SHOW synchronous_commit")
+            assert cursor.fetchone() == (used,)
+    finally:
+        other.close()
+
+
+def test_doctor_fails_where_a_commit_is_not_on_the_disk() -> None:
+    """The server of a test may run without fsync: then that is what must be said."""
+    weak = [finding for finding in doctor.examine(now=datetime.now(UTC)) if finding.check == "durability"]
+    assert [finding.state for finding in weak] == ["fail" if list(weak_settings(connection)) else "ok"]
+    name = "synchronous" if connection.vendor == "sqlite" else "synchronous_commit"
+    weaken, mend = ("PRAGMA synchronous = 1", "PRAGMA synchronous = 2") if connection.vendor == "sqlite" else (
+        "SET synchronous_commit = off", "SET synchronous_commit = on"
+    )  # fmt: skip
+    other = connections.create_connection("default")
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(weaken)
+            assert name in list(weak_settings(other))
+            cursor.execute(mend)
+            assert name not in list(weak_settings(other))
+    finally:
+        other.close()
