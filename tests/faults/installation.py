@@ -17,6 +17,7 @@ from typing import Any
 from tests.doubles.redis import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
+LIFE = 6.0  # seconds; the supervisor calls a life of less than 5 s a quick death
 # Points inside an open transaction, transfer or request, by the process that passes them.
 FAILPOINTS = {
     "smtpd": ("smtpd.mid_data", "smtpd.after_dot", "smtpd.after_write", "smtpd.after_commit"),
@@ -95,6 +96,7 @@ class Killer:
     _armed: dict[str, str] = field(default_factory=dict)
     _again: Counter[str] = field(default_factory=Counter)  # deaths at a failpoint still to come, by service
     _stop: threading.Event = field(default_factory=threading.Event)
+    _born: dict[tuple[str, int], float] = field(default_factory=dict)  # when each process was first seen
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
@@ -123,7 +125,7 @@ class Killer:
                     self._arm(service)
             current = self.installation.pids()
             due = time.monotonic() > next_strike and self.strikes.total() < self.wanted
-            if due and set(FAILPOINTS) <= set(current):
+            if set(FAILPOINTS) <= set(current) and self._lived(current) > LIFE and due:
                 self._strike(current)
                 next_strike = time.monotonic() + self.pause
 
@@ -132,9 +134,18 @@ class Killer:
         listed = self.installation.failpoints
         return sum(len(list(listed.parent.glob(f"{listed.name}.{point}.*"))) for point in FAILPOINTS[service])
 
-    def _strike(self, current: dict[str, int]) -> None:
+    def _lived(self, current: dict[str, int]) -> float:
+        """Seconds for which the next one to be struck has lived.
+
+        Who dies again at once is started ever later: without some life in between there would be no mail at all.
+        """
         services = sorted(set(current) - {"up"})  # in production beat is one of them; it passes no failpoint
         self._order = self._order or self._dice.sample(services, k=len(services))
+        now = time.monotonic()
+        self._born = {life: self._born.get(life, now) for life in current.items()}
+        return now - self._born.get((self._order[-1], current.get(self._order[-1], 0)), now)
+
+    def _strike(self, current: dict[str, int]) -> None:
         service = self._order.pop()
         self._again[service] = self.hits_per_strike
         self._arm(service)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 from django.db import connection, connections
+from django.db.models import Count
 
-from spool.models import Delivery, Mailbox, MergedAcceptance, Message
+from spool.models import Counter, Delivery, Mailbox, MergedAcceptance, Message
 from spool.queue import content
 from spool.queue.ingest import Incoming, Recipient
 from spool.smtpd.committer import Committer, Job
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
-from tests.factories.spool import make_raw
+from tests.factories.spool import make_mailbox, make_raw
 from tests.waiting import wait_for
 
 MOST = 300  # mails offered to a server that is to die
@@ -148,21 +149,30 @@ def test_a_451_given_by_the_clock_merges_when_the_mail_was_kept_after_all(anna: 
     assert (Delivery.objects.count(), MergedAcceptance.objects.count()) == (1, 1)
 
 
-def test_a_retry_after_a_lost_250_is_merged_and_visible_once(server: ServerInThread) -> None:
-    raws = [make_raw() for _ in range(20)]
-    for raw in raws:
-        client = server.client()
-        client.mail("anna@example.test")
-        client.say("DATA")
-        client.send(raw + b".\r\n")
-        client.close()  # the 250 is never read
-    wait_for(lambda: Message.objects.count() == len(raws))
-    with server.client() as client:
+def test_five_hundred_retries_after_a_lost_250_are_merged_and_visible_once(anna: Mailbox) -> None:
+    """Two recipients each: `merged` is counted for each of them, and each sees one line."""
+    make_mailbox("berta@example.test")
+    people = ("anna@example.test", "berta@example.test")
+    raws = [make_raw() for _ in range(500)]
+    with ServerInThread(sessions_per_client=1000, sessions=1000) as server:
         for raw in raws:
-            client.mail("anna@example.test")
-            assert client.data(raw).startswith("250 2.0.0")
-    assert Delivery.objects.filter(visible_at__isnull=False).count() == len(raws)
-    assert MergedAcceptance.objects.count() == len(raws)
+            client = server.client()
+            client.mail(*people)
+            client.say("DATA")
+            client.send(raw + b".\r\n")
+            client.close()  # the 250 is never read
+        wait_for(lambda: Message.objects.count() == len(raws), 30)
+        with server.client() as client:
+            for raw in raws:
+                client.mail(*people)
+                assert client.data(raw).startswith("250 2.0.0")
+        server.server.counters.flush()
+    visible = Delivery.objects.filter(visible_at__isnull=False)
+    assert [visible.filter(forward_path=path).count() for path in people] == [500, 500]
+    assert Message.objects.count() == 500
+    merged = MergedAcceptance.objects.values("delivery").annotate(times=Count("pk"))
+    assert [row["times"] for row in merged] == [1] * 1000
+    assert Counter.objects.get(name="smtpd.merged").value == 1000
 
 
 def test_many_sessions_at_once_each_get_their_own_promise(server: ServerInThread) -> None:
