@@ -54,3 +54,20 @@ class ChainHead(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(id=1), name="chain_head_single")]
+
+
+class ChainPatrol(models.Model):
+    """One row: how far the check that nobody asked for came (audit.patrol), among new events and in its daily round."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    seq = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64)
+    at = models.DateTimeField(null=True)  # when it had reached the head
+    round_seq = models.BigIntegerField(default=0)
+    round_hash = models.CharField(max_length=64)
+    round_began = models.DateTimeField(null=True)  # null: no round is under way
+    round_ended = models.DateTimeField(null=True)
+    broken_seq = models.BigIntegerField(null=True)  # told already
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="chain_patrol_single")]

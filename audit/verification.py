@@ -40,23 +40,25 @@ class Verdict:
         return self.broken_seq is None and not self.unsealed
 
 
-def sealed_rows(*, from_seq: int = 1, chunk: int = CHUNK) -> Iterator[Sealed]:
+def sealed_rows(*, from_seq: int = 1, to_seq: int | None = None, chunk: int = CHUNK) -> Iterator[Sealed]:
     """Sealed events in order of seq. Raises one of UNREADABLE where a column cannot be read."""
-    rows = Event.objects.filter(seq__gte=from_seq).order_by("seq").values(*HASHED, *SEAL)
-    for row in rows.iterator(chunk_size=chunk):
+    rows = Event.objects.filter(seq__gte=from_seq)
+    if to_seq is not None:
+        rows = rows.filter(seq__lte=to_seq)
+    for row in rows.order_by("seq").values(*HASHED, *SEAL).iterator(chunk_size=chunk):
         yield as_sealed(row)
 
 
 class Walk:
-    """Goes along the chain and remembers how far it verified, and what stood at `head_seq`."""
+    """Goes along the chain from behind `after` to `last`; remembers how far it verified, what stood at `head_seq`."""
 
-    def __init__(self, head_seq: int) -> None:
-        self.head_seq = head_seq
-        self.seq, self.hash = 0, GENESIS
+    def __init__(self, head_seq: int, *, after: tuple[int, str] = (0, GENESIS), last: int | None = None) -> None:
+        self.head_seq, self.last = head_seq, last
+        self.seq, self.hash = after
         self.hash_at_head = GENESIS
 
     def rows(self, chunk: int) -> Iterator[Sealed]:
-        for row in sealed_rows(from_seq=self.seq + 1 if self.seq else LOWEST, chunk=chunk):
+        for row in sealed_rows(from_seq=self.seq + 1 if self.seq else LOWEST, to_seq=self.last, chunk=chunk):
             yield row
             self.seq, self.hash = row.seq, row.hash  # asked for the next one: this one verified
             if row.seq == self.head_seq:

@@ -32,7 +32,7 @@ DISK_COMFORT = 5 * 2**30
 CERTIFICATE_WARNS = timedelta(days=21)
 DRILL_EVERY = timedelta(days=90)
 BACKUP_EVERY = timedelta(days=7)
-VERIFY_EVERY = timedelta(days=7)
+VERIFY_EVERY = timedelta(hours=1)  # the watch does it every few minutes
 QUEUE_OLD = timedelta(hours=4)  # while the route is up
 CLOCK_SLACK = timedelta(minutes=1)
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before this was never set
@@ -184,7 +184,8 @@ def _history(now: datetime) -> Iterator[Finding]:
         yield Finding("audit chain", FAIL, f"The audit chain breaks at event {head.broken_seq}.")
     else:
         state = OK if now - head.verified_at <= VERIFY_EVERY else WARN
-        yield Finding("audit chain", state, f"The audit chain was last verified on {head.verified_at:%Y-%m-%d}.")
+        at = f"{head.verified_at:%Y-%m-%d %H:%M} UTC"
+        yield Finding("audit chain", state, f"{head.verified_seq:,} events of the audit log verify, checked at {at}.")
 
 
 def _age(name: str, tag: Tag, every: timedelta, now: datetime, never: str) -> Finding:

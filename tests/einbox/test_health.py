@@ -77,6 +77,7 @@ def test_metrics_name_counts_and_states_but_no_person(client: Client, settings) 
     record(Tag.LOGIN_REFUSED, actor=Actor("anonymous", None, "somebody@planted.example"))
     body = client.get("/metrics", headers={"Authorization": "Bearer right-token"}).content.decode()
     assert "einbox_deliveries_expire_soon 0.0" in body
+    assert "einbox_audit_chain_broken 0.0" in body
     assert 'einbox_deliveries{direction="inbound",state="queued"} 0.0' in body
     assert 'einbox_route_state{route="home",state="up"} 1.0' in body
     assert 'einbox_events_last_hour{tag="account.login.refused"} 1.0' in body

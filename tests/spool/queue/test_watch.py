@@ -11,9 +11,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from audit.models import Event
+from audit import guards
+from audit.models import ChainHead, Event
+from audit.record import record
+from audit.sealing import seal
+from audit.tags import Tag
 from spool.enums import RouteState
 from spool.models import Delivery, Heartbeat, Lease, Probe, Route
 from spool.queue.probe import probe, target_of
@@ -219,3 +224,21 @@ def test_a_wrong_setting_ends_the_watch_with_an_error() -> None:
     )
     assert done.returncode != 0
     assert "EINBOX_PROBE_INTERVAL" in done.stderr
+
+
+def test_the_watch_checks_the_log_and_a_broken_one_stops_nothing() -> None:
+    mailbox = make_mailbox()
+    with Primary() as primary:
+        mailbox.domain.route.hosts.update(port=primary.port)
+        for _ in range(3):
+            record(Tag.MESSAGE_READ, detail={"mailbox": "box"})
+        seal(now=timezone.now())
+        with guards.lifted(connection):
+            Event.objects.filter(seq=2).update(outcome="forged")
+        with running(Watch()):
+            wait_for(lambda: ChainHead.objects.get().broken_seq == 2, what="the break to be found")
+            probes = Probe.objects.count()
+            wait_for(lambda: Probe.objects.count() > probes or state(mailbox.domain.route) == "up")
+            make_message(mailbox=mailbox)
+            wait_for(lambda: not Event.objects.filter(seq=None).exists(), what="later events to be sealed")
+    assert Event.objects.filter(tag=Tag.AUDIT_VERIFY_FAILED.value).count() == 1
