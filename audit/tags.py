@@ -75,6 +75,8 @@ class Tag(Enum):
     MESSAGE_MARKED = "mail.message.marked", _tag("marked a message", "mailbox", "mark", "value")
     DRAFT_SAVED = "mail.draft.saved", _tag("saved a draft", "mailbox")
     DRAFT_DISCARDED = "mail.draft.discarded", _tag("discarded a draft", "mailbox")
+    DRAFT_FILE_ADDED = "mail.draft.file_added", _tag("added a file to a draft", "mailbox", "size", "type")
+    DRAFT_FILE_REMOVED = "mail.draft.file_removed", _tag("took a file off a draft", "mailbox", "size", "type")
     MESSAGE_SUBMITTED = (
         "mail.message.submitted",
         _tag("sent a message", "mailbox", "recipients", "inside", "outside", "size"),
@@ -118,6 +120,8 @@ class Tag(Enum):
     DOMAIN_REMOVED = "spool.domain.removed", _tag("removed a domain", severity=WARNING)
     MAILBOX_ADDED = "spool.mailbox.added", _tag("added a mailbox", "kind", severity=NOTICE)
     MAILBOX_CHANGED = "spool.mailbox.changed", _tag("changed a mailbox", "change", "value", severity=NOTICE)
+    MAILBOX_REMOVED = "spool.mailbox.removed", _tag("removed a mailbox", "reason", "erased", severity=WARNING)
+    MAILBOX_RESTORED = "spool.mailbox.restored", _tag("brought a mailbox back", "reason", severity=NOTICE)
     # the installation
     AUDIT_VIEWED = "audit.log.viewed", _tag("viewed the audit log", "filter")
     AUDIT_EXPORTED = "audit.log.exported", _tag("exported the audit log", "count", "format", severity=NOTICE)

@@ -263,6 +263,7 @@ def attach(user: User, draft: Draft, *, name: str, content_type: str, data: byte
             )
         file.draft = row
         file.save(force_insert=True)
+        _record_file(Tag.DRAFT_FILE_ADDED, row, file)
     return file
 
 
@@ -272,7 +273,18 @@ def detach(user: User, draft: Draft, file_id: str) -> None:
         key = decode(file_id)
     except ValueError:
         return
-    DraftAttachment.objects.filter(pk=key, draft=draft, draft__user=user).delete()
+    with transaction.atomic():
+        mine = DraftAttachment.objects.filter(pk=key, draft=draft, draft__user=user)
+        file = mine.select_for_update(of=("self",)).first()
+        if file is not None:
+            _record_file(Tag.DRAFT_FILE_REMOVED, draft, file)
+            file.delete()
+
+
+def _record_file(tag: Tag, draft: Draft, file: DraftAttachment) -> None:
+    """Without its name, which is content."""
+    detail = {"mailbox": draft.mailbox.address, "size": file.size, "type": file.content_type}
+    record(tag, target=_target(draft), detail=detail)
 
 
 def open_file(file: DraftAttachment) -> bytes:

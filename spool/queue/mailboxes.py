@@ -12,11 +12,12 @@ from accounts.models.user import User
 from audit.escape import UNSAFE, UNSTORABLE
 from audit.record import Target, record
 from audit.tags import Tag
-from spool.enums import MailboxKind
-from spool.models import Domain, Mailbox, MailboxAlias, MailboxMember
+from spool.enums import UNFINISHED, MailboxKind
+from spool.models import Domain, Draft, Mailbox, MailboxAlias, MailboxMember, Message
 from spool.queue.addresses import AddressError, normalise
 
 NAME_LENGTH = 200
+REASON_LENGTH = 255
 LIST_SEPARATOR = ";"
 
 
@@ -129,6 +130,43 @@ def assign(mailbox: Mailbox, user: User | None, *, now: datetime) -> None:
     mailbox.user = user
     mailbox.save(update_fields=["user"])
     _changed(mailbox, "user", user.email if user else "", now)
+
+
+@transaction.atomic
+def remove(mailbox: Mailbox, *, reason: str, now: datetime) -> bool:
+    """Stop receiving for an address; whether its row could go (no mail ever named it). Raises MailboxError.
+
+    Nothing goes while mail waits for it. Where there was mail, the row stays, inactive: the mail's history names it.
+    """
+    row = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+    if not reason.strip():
+        raise MailboxError(_("A reason is needed."))
+    if not row.is_active:
+        raise MailboxError(_("%(address)s is removed already.") % {"address": row.address})
+    if Domain.objects.filter(dropbox=row).exists():
+        raise MailboxError(_("%(address)s takes the mail of unknown recipients.") % {"address": row.address})
+    if waiting := row.deliveries.filter(state__in=UNFINISHED).count():
+        words = {"count": waiting, "address": row.address}
+        raise MailboxError(_("%(count)d deliveries to %(address)s wait here.") % words)
+    named = (row.deliveries.all(), Message.objects.filter(author_mailbox=row), Draft.objects.filter(mailbox=row))
+    erased = not any(rows.exists() for rows in named)
+    detail = {"reason": reason[:REASON_LENGTH], "erased": erased}
+    record(Tag.MAILBOX_REMOVED, target=_target(row), detail=detail, at=now)
+    if erased:
+        row.delete()
+    else:
+        Mailbox.objects.filter(pk=row.pk).update(is_active=False)
+    return erased
+
+
+@transaction.atomic
+def restore(mailbox: Mailbox, *, reason: str, now: datetime) -> None:
+    """Receive again for an address that was removed, for the same person or members. Raises MailboxError."""
+    if not reason.strip():
+        raise MailboxError(_("A reason is needed."))
+    if not Mailbox.objects.filter(pk=mailbox.pk, is_active=False).update(is_active=True):
+        raise MailboxError(_("%(address)s is not removed.") % {"address": mailbox.address})
+    record(Tag.MAILBOX_RESTORED, target=_target(mailbox), detail={"reason": reason[:REASON_LENGTH]}, at=now)
 
 
 def listed(domain: Domain | None = None) -> list[Mailbox]:

@@ -1,4 +1,4 @@
-"""`manage.py mailbox add|alias|member|import|list`: the addresses that may receive."""
+"""`manage.py mailbox add|alias|member|import|list|remove|restore`: the addresses that may receive."""
 
 import json
 from pathlib import Path
@@ -31,6 +31,10 @@ class Command(BaseCommand):
             one.add_argument(second)
             one.add_argument("--remove", action="store_true")
         acts.add_parser("import").add_argument("file", type=Path)
+        for act in ("remove", "restore"):
+            one = acts.add_parser(act)
+            one.add_argument("address")
+            one.add_argument("--reason", required=True)
         acts.add_parser("list")
         for one in acts.choices.values():
             one.add_argument("--json", action="store_true")
@@ -61,6 +65,15 @@ class Command(BaseCommand):
                 box = mailboxes.get(options["address"])
                 act = mailboxes.remove_member if options["remove"] else mailboxes.add_member
                 act(box, self._user(options["email"]), now=now)
+                return [self._row(box)]
+            case "remove":
+                box = mailboxes.get(options["address"])
+                erased = mailboxes.remove(box, reason=options["reason"], now=now)
+                return [{"address": box.address, "removed": True, "erased": erased}]
+            case "restore":
+                box = mailboxes.get(options["address"])
+                mailboxes.restore(box, reason=options["reason"], now=now)
+                box.refresh_from_db()
                 return [self._row(box)]
             case "import":
                 return [self._import(options["file"])]

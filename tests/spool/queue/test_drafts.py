@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from audit.models import Event
+from spool.ids import encode
 from spool.models import Draft, DraftAttachment, Mailbox
 from spool.queue import drafts
 from spool.queue.drafts import DraftConflictError, DraftError, DraftMissingError, Fields
@@ -128,3 +129,16 @@ def test_one_may_write_from_his_own_and_shared_mailboxes_only(user: User, mailbo
             drafts.sender(user, wrong)
     with pytest.raises(DraftError):
         drafts.begin(user, foreign, Fields(), now=NOW)
+
+
+def test_adding_and_taking_off_a_file_are_events_without_its_name(user: User, mailbox: Mailbox) -> None:
+    draft = begin(user, mailbox)
+    file = drafts.attach(user, draft, name="salaries.txt", content_type="text/plain", data=b"12345")
+    drafts.detach(make_user(), draft, encode(file.pk))
+    drafts.detach(user, draft, encode(file.pk))
+    drafts.detach(user, draft, encode(file.pk))
+    found = Event.objects.filter(tag__startswith="mail.draft.file").order_by("id")
+    assert [event.tag for event in found] == ["mail.draft.file_added", "mail.draft.file_removed"]
+    for event in found:
+        assert event.detail == {"mailbox": mailbox.address, "size": 5, "type": "text/plain"}
+        assert "salaries" not in str(event.detail) + event.target_label

@@ -9,10 +9,11 @@ from django.utils import timezone
 
 from accounts.models.user import User
 from audit.models import Event
-from spool.models import Mailbox, MailboxAlias
+from spool.models import Domain, Mailbox, MailboxAlias
 from spool.queue import mailboxes
+from spool.queue.addresses import Directory, Kind
 from spool.queue.mailboxes import MailboxError
-from tests.factories.spool import make_domain
+from tests.factories.spool import make_domain, make_message
 
 NOW = timezone.now()
 
@@ -95,3 +96,37 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (desk["aliases"], desk["members"]) == (["help@example.test"], ["ben@example.test"])
     with pytest.raises(CommandError):
         call_command("mailbox", "member", "anna@example.test", "ben@example.test")
+
+
+def test_a_mailbox_with_history_is_set_aside_and_can_come_back() -> None:
+    anna = mailboxes.add("anna@example.test", now=NOW)
+    mailboxes.add_alias(anna, "chef@example.test", now=NOW)
+    message = make_message(mailbox=anna)
+    with pytest.raises(MailboxError, match="wait here"):
+        mailboxes.remove(anna, reason="left", now=NOW)
+    message.deliveries.update(state="delivered", finished_at=NOW)
+    assert not mailboxes.remove(anna, reason="left", now=NOW)
+    for address in ("anna@example.test", "chef@example.test"):
+        assert Directory.load().resolve(address).kind is Kind.UNKNOWN
+    with pytest.raises(MailboxError, match="removed already"):
+        mailboxes.remove(anna, reason="twice", now=NOW)
+    with pytest.raises(MailboxError, match="exists already"):
+        mailboxes.add("anna@example.test", now=NOW)
+    mailboxes.restore(anna, reason="back", now=NOW)
+    assert Directory.load().resolve("chef@example.test").kind is Kind.MAILBOX
+    reasons = Event.objects.filter(tag__in=["spool.mailbox.removed", "spool.mailbox.restored"]).order_by("id")
+    assert [event.detail["reason"] for event in reasons] == ["left", "back"]
+
+
+def test_a_mailbox_that_nothing_names_goes_and_a_dropbox_stays() -> None:
+    mailboxes.add("new@example.test", now=NOW)
+    call_command("mailbox", "remove", "new@example.test", "--reason", "a mistake")
+    assert not Mailbox.objects.exists()
+    box = mailboxes.add("lost@example.test", shared=True, now=NOW)
+    Domain.objects.update(dropbox=box, recipient_policy="dropbox")
+    with pytest.raises(CommandError, match="unknown recipients"):
+        call_command("mailbox", "remove", "lost@example.test", "--reason", "x")
+    with pytest.raises(CommandError, match="A reason is needed"):
+        call_command("mailbox", "remove", "lost@example.test", "--reason", " ")
+    with pytest.raises(CommandError, match="is not removed"):
+        call_command("mailbox", "restore", "lost@example.test", "--reason", "x")
