@@ -4,7 +4,8 @@
 Access never rests on an id being secret.
 """
 
-import secrets
+import os
+import random
 import threading
 import time
 
@@ -14,6 +15,9 @@ LENGTH = 13
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 STEP = 1 << 10  # keys of one moment in one process lie up to this far apart
 RECENT = 1000 << RANDOM_BITS  # one second; a clock set back further starts anew
+# Seeded by the system, once a process: keys must differ, not be secret, and each call to the system costs a mail dear.
+_random = random.Random()  # noqa: S311 - as above
+os.register_at_fork(after_in_child=_random.seed)
 _lock = threading.Lock()
 _last = 0
 _DECODE = {character: value for value, character in enumerate(ALPHABET)} | {"I": 1, "L": 1, "O": 0}
@@ -26,10 +30,10 @@ def new_id(now_ms: int | None = None) -> int:
     """
     global _last  # noqa: PLW0603 - the last key of this process, under its lock
     moment = (time.time_ns() // 1_000_000 if now_ms is None else now_ms) - EPOCH_MS
-    fresh = (moment & (1 << 41) - 1) << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
+    fresh = (moment & (1 << 41) - 1) << RANDOM_BITS | _random.getrandbits(RANDOM_BITS)
     with _lock:
         if fresh <= _last < fresh + RECENT:
-            fresh = _last + 1 + secrets.randbelow(STEP)
+            fresh = _last + 1 + _random.randrange(STEP)
         _last = fresh
     return fresh
 

@@ -5,6 +5,7 @@ Order: grammar, relaying, a healthy primary, the recipient. Every doubt is a 4xx
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -20,6 +21,7 @@ REMEMBERED = 50_000  # envelopes put off
 FORGET_AFTER = 86_400.0  # seconds
 
 
+@lru_cache(maxsize=4096)
 def network(peer: str, *, v4: int = 24, v6: int = 64) -> str:
     """The network of a client: a sender's pool of machines often shares one. Unreadable peers share ""."""
     try:
