@@ -56,6 +56,9 @@ def services(*, demo: bool) -> list[Service]:
     program = (sys.executable, str(settings.BASE_DIR / "manage.py"))
     command = {"primary": ("primary", "run")}
     children = [Service(name, (*program, *command.get(name, (name,)))) for name in STOP_ORDER if name in wanted]
+    # They share the port: the kernel gives each new session to one of them.
+    more = [f"smtpd-{number}" for number in range(2, settings.SMTPD_PROCESSES + 1)]
+    children[:0] = [Service(name, (*program, "smtpd")) for name in more]
     if demo and not organisation.mail_sent_marker().exists():
         children.append(Service("demo mail", (*program, "demo", "post"), once=True))
     return children
