@@ -1,5 +1,6 @@
 """Shared fixtures and lanes; TEST_STRICT=1 turns every skip into a failure. tests/settings.py prepares the settings."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import planted
 from tests.corpora import CORPORA
 
 STRICT = os.environ.get("TEST_STRICT") == "1"
@@ -117,3 +119,23 @@ def collected_static_files() -> None:
     from einbox.first_start import collect_static
 
     collect_static()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watched_logs() -> Iterator[None]:
+    """Look at every log line of the run for planted secrets."""
+    planted.plant_constants()
+    root = logging.getLogger()
+    root.addHandler(planted.watcher)
+    with pytest.MonkeyPatch.context() as patch:
+        planted.observe_makers(patch)
+        yield
+    root.removeHandler(planted.watcher)
+
+
+@pytest.fixture(autouse=True)
+def no_secret_in_a_log(watched_logs: None) -> Iterator[None]:
+    """Fail the test during which a secret came into a log."""
+    yield
+    if leaks := planted.watcher.told():
+        pytest.fail("secrets in logs: " + "; ".join(leaks), pytrace=False)

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
+from tests.planted import watcher
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,3 +132,4 @@ class Installation:
             self.process.wait()
         for pid in tree(self.home):
             os.kill(pid, signal.SIGKILL)
+        watcher.look(self.output(), "the output of an installation")

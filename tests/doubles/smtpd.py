@@ -21,6 +21,7 @@ from spool.smtpd.server import Server
 from spool.smtpd.tls import Certificate
 from spool.smtpd.view import ViewKeeper
 from tests.doubles.installation import free_port
+from tests.planted import watcher
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -214,3 +215,4 @@ class SmtpdProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop(signal.SIGKILL)
+        watcher.look(self.log.read_text(encoding="utf-8", errors="replace"), "the log of smtpd")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.doubles.redis import RedisServer
+from tests.planted import watcher
 
 ROOT = Path(__file__).resolve().parents[2]
 LIFE = 6.0  # seconds; the supervisor calls a life of less than 5 s a quick death
@@ -67,6 +68,7 @@ class Installation:
     @staticmethod
     def ledger_of(process: "subprocess.Popen[str]", *, seconds: float) -> tuple[int, dict[str, Any], str]:
         out, error = process.communicate(timeout=seconds)
+        watcher.look(error, "the output of a drill")
         return process.returncode, json.loads(out) if out.strip() else {}, error
 
     def pids(self) -> dict[str, int]:
