@@ -30,5 +30,14 @@ def of_list(user: User, *, folder: str, box: Mailbox | None, status: StatusLine,
         Count("read_at"), **{name: Count("pk", Q(**{name: True})) for name in _MARKS}
     )
     words = (status.headline, status.short, status.announcement, status.delivered, status.total, status.left)
-    seen = (user.pk, folder, box and box.pk, *here.values(), *going.values(), *marks.values(), *words)
+    seen = (
+        user.pk,
+        folder,
+        box and box.pk,
+        status.writing_open,
+        *here.values(),
+        *going.values(),
+        *marks.values(),
+        *words,
+    )
     return f'"{sha256(repr((*seen, places.waiting(user))).encode()).hexdigest()[:32]}"'

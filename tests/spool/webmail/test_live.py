@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from audit.models import Event
 from spool.enums import DeliveryState, RouteState
-from spool.models import Delivery, Outage, Overlay
+from spool.models import Delivery, Outage, Overlay, Route
 from spool.queue import parsing
 from tests.factories.spool import make_message
 from tests.spool.webmail.conftest import House
@@ -146,3 +146,19 @@ def test_every_count_of_the_page_goes_along_with_the_list(house: House, as_user:
 
 def test_a_poll_beside_an_open_message_keeps_its_title(house: House, as_user: Callable[[User], Client]) -> None:
     assert "<title>" not in poll(as_user(house.anna))[2]
+
+
+def test_an_open_page_loses_its_write_button_when_the_server_is_back(
+    house: House, as_user: Callable[[User], Client]
+) -> None:
+    client = as_user(house.anna)
+    Route.objects.update(state=RouteState.DOWN)
+    _status, tag, body = poll(client)
+    assert '<a id="write-nav"' in body
+    assert '<a id="write-tabs"' in body
+    Outage.objects.update(closed_at=timezone.now())
+    Route.objects.update(state=RouteState.UP, confirmed_at=timezone.now())
+    status, _tag, body = poll(client, tag)
+    assert status == 200
+    assert '<a id="write' not in body
+    assert '<span id="write-nav" class="unseen" hx-swap-oob="true">The mail server is working' in body
