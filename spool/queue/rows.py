@@ -7,7 +7,7 @@ ends no transaction.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from django.db import connection
@@ -33,6 +33,7 @@ PLAIN = frozenset(
         "TextField",
     }
 )
+REPEATING = frozenset({"DateTimeField", "GenericIPAddressField"})
 
 
 class Table:
@@ -109,5 +110,6 @@ def _plain(field: "Field[Any, Any]") -> bool:
 
 
 def _converter(field: "Field[Any, Any]") -> Callable[[Value], Value]:
-    """The field's own conversion, each distinct value of a batch once (times and peers repeat)."""
-    return lru_cache(maxsize=64)(lambda value: field.get_db_prep_save(value, connection))
+    """The field's own conversion; of times and addresses, which repeat, each distinct value of a batch once."""
+    convert = partial(field.get_db_prep_save, connection=connection)
+    return lru_cache(maxsize=64)(convert) if field.get_internal_type() in REPEATING else convert
