@@ -13,7 +13,7 @@ from audit.record import Target, record
 from audit.tags import Tag
 from spool.enums import UNFINISHED, DeliveryState
 from spool.models import Delivery, Message
-from spool.queue import content, expiry, searchindex
+from spool.queue import compact, content, expiry, searchindex
 from spool.queue.settle import batch_detail
 
 KEPT_FOR_REVIEW = timedelta(days=30)  # removed, bounced and expired mail can be redelivered so long (design 2)
@@ -44,7 +44,8 @@ def housekeeping(*, now: datetime) -> None:
     """All that is neither urgent nor a person's wish."""
     expiry.warn(now=now)
     expiry.expire(now=now)
-    purge(now=now)
+    if purge(now=now):
+        compact.compact()
     content.move_chunks()
     content.collect_orphans()
     searchindex.tidy()
