@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+from tests.doubles.installation import free_port
 from tests.waiting import wait_for
 
 
@@ -56,7 +57,16 @@ class SmtpdForks:
             )
         return self
 
-    def start(self, port: int, failpoints: str) -> None:
+    def start(self, failpoints: str) -> int:
+        """Start a server; its port. Another one is tried where somebody else took it just now."""
+        for _ in range(5):
+            port = free_port()
+            if self._start(port, failpoints):
+                return port
+        message = f"smtpd does not start; its log: {self.log}"
+        raise AssertionError(message)
+
+    def _start(self, port: int, failpoints: str) -> bool:
         from tests.doubles.smtpd import Client
 
         assert self._process.stdin
@@ -71,7 +81,17 @@ class SmtpdForks:
                 return False
             return True
 
-        wait_for(listening, 20, every=0.005, what=f"smtpd to listen; its log: {self.log}")
+        ended: list[int | None] = []
+
+        def over() -> bool:
+            ended.append(self.ended(0))
+            return ended[-1] is not None
+
+        wait_for(
+            lambda: listening() or over(),
+            60, every=0.005, what=f"smtpd to listen; its log: {self.log}",
+        )  # fmt: skip
+        return not ended or ended[-1] is None
 
     def ended(self, seconds: float = 10) -> int | None:
         """The exit status of the server; None if it has not ended within `seconds`."""

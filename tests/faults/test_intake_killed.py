@@ -6,12 +6,12 @@ SOAK_KILLS says how often at each point (`make soak`: 200); the test suite does 
 import os
 import random
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from spool.models import Delivery, Mailbox, MergedAcceptance, Message
-from tests.doubles.installation import free_port
 from tests.doubles.smtpd import SmtpdProcess
 from tests.doubles.smtpd_forks import SmtpdForks
 from tests.faults.senders import Senders
@@ -30,18 +30,15 @@ def test_no_kill_of_smtpd_loses_promised_mail(anna: Mailbox, tmp_path: Path, poi
     dice, began = random.Random(point), time.monotonic()
     senders = Senders(tmp_path, SENDERS, anna.address)
     environment = SmtpdProcess(tmp_path).environment
-    with SmtpdForks(environment, tmp_path) as forks:
+    with closing(senders), SmtpdForks(environment, tmp_path) as forks:
         for kill in range(KILLS):
-            port = free_port()
-            forks.start(port, f"smtpd.{point}=kill:{dice.randint(1, 8)}")
+            port = forks.start(f"smtpd.{point}=kill:{dice.randint(1, 8)}")
             senders.run(("127.0.0.1", port), MOST)
-            assert forks.ended() == -9, f"kill {kill} did not happen"
+            assert forks.ended(30) == -9, f"kill {kill} did not happen"
         after_kills = senders.balance()
-        port = free_port()
-        forks.start(port, "")
+        port = forks.start("")
         senders.run(("127.0.0.1", port), 1)
         home = senders.balance()
-    senders.close()
     merged = MergedAcceptance.objects.count()
     took = time.monotonic() - began
     print(f"{point}: {KILLS} kills, {home.promised} promised, {merged} merged, lost {len(home.lost)}, {took:.0f} s")
@@ -56,11 +53,9 @@ def test_a_server_that_promises_too_early_is_found_out(anna: Mailbox, tmp_path: 
     """The control: with the answer before the commit the same ledgers must report a loss."""
     senders = Senders(tmp_path, SENDERS, anna.address)
     environment = SmtpdProcess(tmp_path).environment
-    with SmtpdForks(environment, tmp_path) as forks:
+    with closing(senders), SmtpdForks(environment, tmp_path) as forks:
         for nth in range(1, 4):
-            port = free_port()
-            forks.start(port, f"smtpd.reply_before_commit=on,smtpd.after_write=kill:{nth}")
+            port = forks.start(f"smtpd.reply_before_commit=on,smtpd.after_write=kill:{nth}")
             senders.run(("127.0.0.1", port), MOST * 5)
-            assert forks.ended() == -9
-    senders.close()
+            assert forks.ended(30) == -9
     assert senders.balance().lost
