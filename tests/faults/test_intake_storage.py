@@ -22,7 +22,6 @@ from tests.spool.smtpd.conftest import anna  # noqa: F401 - a fixture
 
 LOCKED = 30 if os.environ.get("SOAK") == "1" else 11  # seconds: longer than a sender may wait
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 20_000
-sqlite_only = pytest.mark.skipif("os.environ.get('TEST_DATABASE_URL')", reason="SQLite's own fault")
 
 
 def sent(client: Client, raw: bytes) -> str:
@@ -37,7 +36,7 @@ def memory(pid: int) -> int:
 
 
 # The database server syncs for itself on PostgreSQL (see test_intake_postgresql).
-@pytest.mark.skipif("os.environ.get('TEST_DATABASE_URL')", reason="PostgreSQL's server syncs, not this process")
+@pytest.mark.sqlite
 def test_every_250_has_its_sync_and_a_failed_sync_is_a_451(anna: Mailbox, tmp_path: Path) -> None:  # noqa: F811
     syncs = Syncs(tmp_path)
     with SmtpdProcess(tmp_path, **syncs.environment) as process, Client(process.address) as client:
@@ -59,7 +58,7 @@ def test_every_250_has_its_sync_and_a_failed_sync_is_a_451(anna: Mailbox, tmp_pa
     assert {*raws, LARGE} <= set(kept)
 
 
-@sqlite_only
+@pytest.mark.sqlite
 def test_content_whose_file_cannot_be_synced_goes_into_the_database(anna: Mailbox, tmp_path: Path) -> None:  # noqa: F811
     with SmtpdProcess(tmp_path, EINBOX_FAILPOINTS="content.write=error") as process, Client(process.address) as client:
         assert sent(client, LARGE).startswith("250")
@@ -87,7 +86,7 @@ def full_database() -> Iterator[Any]:
         connection_created.disconnect(limit)
 
 
-@sqlite_only
+@pytest.mark.sqlite
 def test_a_full_database_is_a_4xx_and_reading_goes_on(anna: Mailbox) -> None:  # noqa: F811
     raws = [make_raw() + (b"x" * 998 + b"\r\n") * 50 for _ in range(60)]
     with full_database() as give_room, ServerInThread() as server, server.client() as client:
@@ -101,7 +100,7 @@ def test_a_full_database_is_a_4xx_and_reading_goes_on(anna: Mailbox) -> None:  #
 
 
 @pytest.mark.slow
-@sqlite_only
+@pytest.mark.sqlite
 def test_a_writer_that_holds_the_database_costs_time_and_no_mail(anna: Mailbox, tmp_path: Path) -> None:  # noqa: F811
     answers: list[tuple[float, str, bytes]] = []
     with SmtpdProcess(tmp_path) as process:
