@@ -6,9 +6,11 @@ Memory is bounded by the size limit; a line that does not end stops the bufferin
 """
 
 from enum import Enum
+from io import IncrementalNewlineDecoder
 
 END = b"\r\n.\r\n"
 CRLF = b"\r\n"
+DOT = b"\r\n."  # begins the end and every stuffed line; most mail has it once, so that one search does for both
 
 
 class Problem(Enum):
@@ -29,8 +31,9 @@ class DataScanner:
         self.received = 0  # octets of data so far, dots and end included
         self.buffered = 0  # octets held in memory
         self.problem: Problem | None = None
-        self._chunks: list[bytes] = [CRLF]  # the line end of DATA itself: the first line may be the end
-        self._tail = CRLF  # the last four octets
+        self._chunks: list[bytes] = []
+        self._tail = CRLF  # the last four octets; the line end of DATA itself: the first line may be the end
+        self._dots = False  # a line that begins with a dot may have come
         self._line = 0  # octets since the last CR LF
 
     @property
@@ -40,12 +43,15 @@ class DataScanner:
 
     def feed(self, chunk: bytes) -> bytes | None:
         """Take a chunk. None: the end has not come; else what followed the end (often empty)."""
-        edge = (self._tail + chunk[:4]).find(END)
-        if edge >= 0:
-            stop = edge + len(END) - len(self._tail)
+        edge = self._tail + chunk[:4]
+        found = edge.find(END)
+        if found >= 0:
+            stop = found + len(END) - len(self._tail)
         else:
-            found = chunk.find(END)
+            first = chunk.find(DOT)
+            found = chunk.find(END, first) if first >= 0 else -1
             stop = found + len(END) if found >= 0 else -1
+            self._dots = self._dots or first != found or DOT in edge
         if stop < 0:
             self._keep(chunk)
             return None
@@ -82,9 +88,11 @@ class DataScanner:
         """The message after the end was found, dots unstuffed; empty if `problem` is set (also by this call)."""
         if self.problem is not None:
             return b""
-        stuffed = self._chunks[0] + self._chunks[1] if len(self._chunks) == 2 else b"".join(self._chunks)
-        # Each line's first dot goes, whatever follows (RFC 5321 section 4.5.2); the end mark is none of them.
-        raw = stuffed[: -len(b".\r\n")].replace(b"\r\n.", CRLF)[len(CRLF) :]
+        raw = self._joined()
+        if self._dots:
+            # Each line's first dot goes, whatever follows (RFC 5321 section 4.5.2).
+            raw = raw.replace(DOT, CRLF)
+            raw = raw[1:] if raw.startswith(b".") else raw
         if len(raw) > self.size_limit:
             self.drop(Problem.SIZE)
         elif not _clean(raw):
@@ -95,10 +103,20 @@ class DataScanner:
             return raw
         return b""
 
+    def _joined(self) -> bytes:
+        """What came before the end mark; large mail is copied once."""
+        mark = len(b".\r\n")
+        if len(self._chunks[-1]) < mark:  # the mark itself came in pieces
+            return b"".join(self._chunks)[:-mark]
+        self._chunks[-1] = self._chunks[-1][:-mark]
+        return b"".join(self._chunks)
+
 
 def _clean(raw: bytes) -> bool:
-    pairs = raw.count(CRLF)
-    return raw.count(b"\n") == pairs and raw.count(b"\r") == pairs and b"\0" not in raw
+    """Neither bare CR nor bare LF nor NUL. Python's own newline decoder looks four times as fast as counts do."""
+    decoder = IncrementalNewlineDecoder(None, translate=False)
+    decoder.decode(raw.decode("latin-1"), final=True)
+    return decoder.newlines in (None, "\r\n") and b"\0" not in raw
 
 
 def _longest_over(raw: bytes, limit: int) -> bool:
