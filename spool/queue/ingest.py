@@ -4,7 +4,6 @@
 and mail written here take the same way. Decides nothing about who may send to whom.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,8 +14,9 @@ from django.db import transaction
 from spool.enums import Direction
 from spool.ids import new_id
 from spool.mime.headers import ListColumns, scan
-from spool.models import ContentChunk, Delivery, MergedAcceptance, Message, Outage
-from spool.queue import content
+from spool.models import ContentChunk, Delivery, MergedAcceptance, Message
+from spool.queue import content, earlier
+from spool.queue.earlier import Earlier, Key
 from spool.queue.rows import Row, Table
 
 MERGE_WINDOW = timedelta(days=5)  # for so long a sender repeats a message (RFC 5321 section 4.5.4.1)
@@ -86,15 +86,6 @@ class Stored:
 
 
 @dataclass
-class _Known:
-    """An earlier message with the same content and reverse-path."""
-
-    message_id: int
-    purged: bool
-    deliveries: dict[str, int] = field(default_factory=dict)  # forward-path in lower case -> delivery id
-
-
-@dataclass
 class _Rows:
     """Rows of one batch, written together. `outages`: the open one of each route, by its id."""
 
@@ -124,8 +115,11 @@ def store(batch: Sequence[Incoming | Ready], *, now: datetime) -> list[Stored]:
     Raises what the database raises.
     """
     ready = [item if isinstance(item, Ready) else prepare(item) for item in batch]
-    known = _known(ready, now)
-    rows = _Rows(outages=_open_outages(ready))
+    # Mail written here never repeats.
+    digests = {item.content.digest for item in ready if item.incoming.author_id is None}
+    known = earlier.messages(digests, since=now - MERGE_WINDOW)
+    routes = {recipient.route_id for item in ready for recipient in item.incoming.recipients}
+    rows = _Rows(outages=earlier.open_outages(routes))
     results = [_place(item, known, rows, now) for item in ready]
     rows.insert()
     made = {row[0] for row in rows.messages}
@@ -140,57 +134,28 @@ def _discard(surplus: Iterable[content.Prepared]) -> None:
         content.discard(prepared)
 
 
-def _open_outages(ready: Iterable[Ready]) -> dict[int, int]:
-    routes = {recipient.route_id for item in ready for recipient in item.incoming.recipients}
-    return dict(Outage.objects.filter(route__in=routes, closed_at__isnull=True).values_list("route_id", "pk"))
-
-
-Key = tuple[bytes, str]
-
-
 def _key(item: Ready) -> Key:
     return item.content.digest, item.incoming.reverse_path.lower()
 
 
-def _known(ready: Iterable[Ready], now: datetime) -> dict[Key, list[_Known]]:
-    """Earlier messages that items of this batch may repeat; mail written here never repeats."""
-    digests = {item.content.digest for item in ready if item.incoming.author_id is None}
-    # Locked, so that nobody erases a message while it is given another recipient.
-    earlier = (
-        Message.objects.select_for_update()
-        .filter(content_hash__in=digests, accepted_at__gt=now - MERGE_WINDOW, author__isnull=True)
-        .order_by("accepted_at", "pk")
-    )
-    by_id: dict[int, _Known] = {}
-    found: dict[Key, list[_Known]] = defaultdict(list)
-    for pk, digest, reverse_path, purged_at in earlier.values_list("pk", "content_hash", "reverse_path", "purged_at"):
-        by_id[pk] = _Known(pk, purged_at is not None)
-        found[bytes(digest), reverse_path.lower()].append(by_id[pk])
-    if by_id:
-        rows = Delivery.objects.filter(message__in=by_id).values_list("message_id", "forward_path", "pk")
-        for message_id, forward_path, pk in rows:
-            by_id[message_id].deliveries[forward_path.lower()] = pk
-    return found
-
-
-def _place(item: Ready, known: dict[Key, list[_Known]], rows: _Rows, now: datetime) -> Stored:
+def _place(item: Ready, known: dict[Key, list[Earlier]], rows: _Rows, now: datetime) -> Stored:
     """Spread the recipients of one item over merges, an earlier message, or a message of its own."""
     incoming = item.incoming
     candidates = known[_key(item)] if incoming.author_id is None else []
     merged: list[int] = []
     fresh: dict[str, Recipient] = {}
     for path, recipient in {each.forward_path.lower(): each for each in incoming.recipients}.items():
-        twin = next((earlier.deliveries[path] for earlier in candidates if path in earlier.deliveries), None)
+        twin = next((one.deliveries[path] for one in candidates if path in one.deliveries), None)
         if twin is None:
             fresh[path] = recipient
         else:
             merged.append(twin)
             rows.merges.append((twin, now, incoming.peer))
-    home = next((earlier for earlier in candidates if not earlier.purged), None)
+    home = next((one for one in candidates if not one.purged), None)
     if home is None and not fresh:
         return Stored(candidates[0].message_id if candidates else item.content.message_id, (), tuple(merged))
     if home is None:
-        home = _Known(item.content.message_id, purged=False)
+        home = Earlier(item.content.message_id)
         candidates.append(home)
         rows.messages.append(_message(item, now))
         rows.chunks += _chunks(item)
@@ -204,7 +169,8 @@ def _place(item: Ready, known: dict[Key, list[_Known]], rows: _Rows, now: dateti
 
 def storable(text: str, length: int) -> str:
     """`text` without what no database stores (NUL, surrogates); empty if it is longer than `length`."""
-    text = text.translate(UNSTORABLE)
+    if not text.isprintable():  # what is printable holds neither
+        text = text.translate(UNSTORABLE)
     return text if len(text) <= length else ""
 
 

@@ -9,8 +9,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGES = 500
 MAX_OCTETS = 32 * 2**20
+PREPARERS = 4  # threads that seal large messages
 SQLITE_PAUSE = 0.002  # seconds after a commit, so that others can write (one writer)
 BUSY_MS = 6_000  # milliseconds; a sender hears 451 before 10 s
 
@@ -51,6 +54,7 @@ class Committer:
         sqlite = connection.vendor == "sqlite"
         self._pause = SQLITE_PAUSE if sqlite else 0.0
         count = 1 if sqlite else lanes
+        self._preparers = ThreadPoolExecutor(PREPARERS, thread_name_prefix="smtpd-prepare")
         self._threads = [
             threading.Thread(target=self._run, name=f"smtpd-commit-{n}", daemon=True) for n in range(count)
         ]
@@ -72,6 +76,7 @@ class Committer:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout)
+        self._preparers.shutdown(wait=False)
 
     def _take(self) -> list[Job]:
         """All that is pending, within bounds; empty only when stopping."""
@@ -99,17 +104,18 @@ class Committer:
 
     def commit(self, batch: Sequence[Job]) -> list[Outcome]:
         """Write a batch; a batch that fails on data is written one by one, so that only the guilty one fails."""
-        outcomes: list[Outcome] = []
-        ready: list[tuple[Job, Ready]] = []
-        for job in batch:
-            try:
-                ready.append((job, ingest.prepare(job.incoming)))
-            except Exception:
-                log.exception("a message could not be prepared")
-                outcomes.append((job, None))
+        prepared = self._prepare(batch)
+        ready = [(job, item) for job, item in prepared if item is not None]
+        outcomes: list[Outcome] = [(job, None) for job, item in prepared if item is None]
         if ready:
             outcomes += self._commit_ready(ready)
         return outcomes
+
+    def _prepare(self, batch: Sequence[Job]) -> list[tuple[Job, Ready | None]]:
+        """Seal every message; large ones beside each other, for their hashes, ciphers and syncs need no interpreter."""
+        large = [job for job in batch if len(job.incoming.raw) > settings.INLINE_CONTENT_LIMIT]
+        begun = {job: self._preparers.submit(_prepared, job) for job in large} if len(large) > 1 else {}
+        return [(job, begun[job].result() if job in begun else _prepared(job)) for job in batch]
 
     def _commit_ready(self, ready: Sequence[tuple[Job, Ready]]) -> list[Outcome]:
         try:
@@ -141,6 +147,14 @@ class Committer:
             failpoint("smtpd.after_write")
         failpoint("smtpd.after_commit")
         return stored
+
+
+def _prepared(job: Job) -> Ready | None:
+    try:
+        return ingest.prepare(job.incoming)
+    except Exception:
+        log.exception("a message could not be prepared")
+        return None
 
 
 def _bound_waiting() -> None:

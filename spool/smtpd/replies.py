@@ -4,6 +4,7 @@ No reply ever holds what a peer sent or an exception's text.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Reply:
     reason: str = ""
     fault: bool = False
 
-    @property
+    @cached_property
     def line(self) -> bytes:
         enhanced = f"{self.enhanced} " if self.enhanced else ""
         return f"{self.code} {enhanced}{self.text}\r\n".encode("ascii")

@@ -1,0 +1,96 @@
+"""What the accept path asks the database of each batch: mail that it may repeat, and open outages.
+
+In SQL, for Django's query compiler costs more per batch than the answers. Table and column names come from the
+models. Runs inside the caller's transaction and writes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Model
+
+from spool.models import Delivery, Message, Outage
+
+Key = tuple[bytes, str]  # content hash, reverse-path in lower case
+
+
+@dataclass
+class Earlier:
+    """An earlier message with the same content and reverse-path."""
+
+    message_id: int
+    purged: bool = False
+    deliveries: dict[str, int] = field(default_factory=dict)  # forward-path in lower case -> delivery id
+
+
+def messages(digests: Collection[bytes], *, since: datetime) -> dict[Key, list[Earlier]]:
+    """Mail from outside with one of these content hashes, accepted after `since`, oldest first, with its deliveries.
+
+    On PostgreSQL the rows are locked, so that nobody erases a message while it is given another recipient.
+    """
+    found: dict[Key, list[Earlier]] = defaultdict(list)
+    if not digests:
+        return found
+    hash_, path, at = _columns(Message, "content_hash", "reverse_path", "accepted_at")
+    [purged, author] = _columns(Message, "purged_at", "author_id")
+    lock = " FOR UPDATE" if connection.features.has_select_for_update else ""
+    rows = _rows(
+        f"SELECT id, {hash_}, {path}, {purged} IS NOT NULL FROM {_table(Message)} "  # noqa: S608 - names of our models
+        f"WHERE {hash_} IN ({_marks(digests)}) AND {at} > %s AND {author} IS NULL ORDER BY {at}, id{lock}",
+        [*digests, connection.ops.adapt_datetimefield_value(since)],
+    )
+    by_id: dict[int, Earlier] = {}
+    for pk, digest, reverse_path, is_purged in rows:
+        by_id[pk] = Earlier(pk, bool(is_purged))
+        found[bytes(digest), reverse_path.lower()].append(by_id[pk])
+    for pk, message_id, forward_path in _deliveries(list(by_id)):
+        by_id[message_id].deliveries[forward_path.lower()] = pk
+    return found
+
+
+def _deliveries(message_ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    if not message_ids:
+        return []
+    message, path = _columns(Delivery, "message_id", "forward_path")
+    return _rows(
+        f"SELECT id, {message}, {path} FROM {_table(Delivery)} WHERE {message} IN ({_marks(message_ids)})",  # noqa: S608
+        message_ids,
+    )
+
+
+def open_outages(route_ids: Collection[int]) -> dict[int, int]:
+    """The open outage of each route that has one."""
+    if not route_ids:
+        return {}
+    route, closed = _columns(Outage, "route_id", "closed_at")
+    return dict(
+        _rows(
+            f"SELECT {route}, id FROM {_table(Outage)} WHERE {closed} IS NULL AND {route} IN ({_marks(route_ids)})",  # noqa: S608
+            list(route_ids),
+        )
+    )
+
+
+def _table(model: type[Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)  # noqa: SLF001 - Django's documented model API
+
+
+def _columns(model: type[Model], *names: str) -> list[str]:
+    """Quoted columns of fields named by their attributes. Raises FieldDoesNotExist."""
+    fields = [model._meta.get_field(name.removesuffix("_id")) for name in names]  # noqa: SLF001 - as above
+    return [connection.ops.quote_name(str(field.column)) for field in fields]  # type: ignore[union-attr]
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _rows(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
