@@ -113,6 +113,11 @@ SMTPD_DATA_RATE = env.integer("EINBOX_SMTPD_DATA_RATE", 500, low=0, high=2**20) 
 SMTPD_MEMORY = env.integer("EINBOX_SMTPD_MEMORY", 256, low=64, high=2**20)  # MiB
 SMTPD_COMMITTERS = env.integer("EINBOX_SMTPD_COMMITTERS", 2, low=1, high=16)  # PostgreSQL only; SQLite has one writer
 SMTPD_PROCESSES = env.integer("EINBOX_SMTPD_PROCESSES", 1, low=1, high=64)  # of `up`
+SMTPD_PROXIES = env.networks("EINBOX_SMTPD_PROXIES")
+if any(network.prefixlen == 0 for network in SMTPD_PROXIES):
+    raise SettingsError(
+        "EINBOX_SMTPD_PROXIES must name proxies only; with every address in it anybody poses as anyone."
+    )
 DISK_FLOOR = env.integer("EINBOX_DISK_FLOOR", 256, low=0, high=2**30)  # MiB
 WEB_THREADS = env.integer("EINBOX_WEB_THREADS", 8, low=1, high=64)
 WEB_WORKERS = env.integer("EINBOX_WEB_WORKERS", 1, low=1, high=64)

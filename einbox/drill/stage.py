@@ -134,11 +134,10 @@ class Stage:
 
 
 # The drill's web speaks plain HTTP on loopback whatever the product's does; nothing else changes.
-_OVERRIDDEN = frozenset(
-    f"EINBOX_{name}{suffix}"
-    for name in ("WEB", "SMTP", "PUBLIC_URL", "TLS_CERT", "TLS_KEY", "TRUSTED_PROXIES", "DEMO", "DRILL_DOMAIN")
-    for suffix in ("", "_FILE")
-)
+_NOT_FOR_DRILLS = (
+    "WEB", "SMTP", "SMTPD_PROXIES", "PUBLIC_URL", "TLS_CERT", "TLS_KEY", "TRUSTED_PROXIES", "DEMO", "DRILL_DOMAIN",
+)  # fmt: skip
+_OVERRIDDEN = frozenset(f"EINBOX_{name}{suffix}" for name in _NOT_FOR_DRILLS for suffix in ("", "_FILE"))
 
 
 def _listens(port: int) -> bool:

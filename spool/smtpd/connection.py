@@ -43,8 +43,8 @@ class Connection(Wire):
         b"AUTH": "smtp_AUTH",
     }
 
-    def __init__(self, server: "Server") -> None:
-        super().__init__(server)
+    def __init__(self, server: "Server", *, peer: str = "") -> None:
+        super().__init__(server, peer=peer)
         self.helo = ""
         self.mail: Transaction | None = None
         self._idle_commands = 0

@@ -1,6 +1,7 @@
 """Limits of the server, with the defaults of docs/settings.md. A frozen value, so that tests can give their own."""
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
 from django.conf import settings
 
@@ -31,6 +32,8 @@ class Limits:
     hops: int = 50  # fixed: Received fields
     own_hops: int = 2  # fixed: Received fields of our own name
     return_after: float = 600.0  # fixed: a client put off for so long cannot reach the primary
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()  # peers that must begin with a PROXY header
+    proxy_header: float = 5.0  # fixed: seconds for that header
     confirmed_within: float = 60.0  # fixed: an `up` older than this is stale
 
     @property
@@ -54,4 +57,5 @@ class Limits:
             data_rate=settings.SMTPD_DATA_RATE,
             memory=settings.SMTPD_MEMORY * MIB,
             disk_floor=settings.DISK_FLOOR * MIB,
+            proxies=settings.SMTPD_PROXIES,
         )

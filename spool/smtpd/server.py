@@ -22,6 +22,7 @@ from spool.smtpd.connection import Connection
 from spool.smtpd.counters import Counters
 from spool.smtpd.limits import Limits
 from spool.smtpd.policy import PutOff
+from spool.smtpd.proxied import Proxied
 from spool.smtpd.replies import Reply
 from spool.smtpd.tls import Certificate
 from spool.smtpd.view import View, ViewKeeper
@@ -57,6 +58,7 @@ class Server:
         self.in_flight = 0  # octets of content in memory
         self.wanted: set[int] = set()  # routes whose primary should be probed
         self.connections: set[Wire] = set()
+        self.waiting: set[Proxied] = set()  # connections of proxies that have not named their client yet
         self._per_client: Counts[str] = Counts()
         self._jobs: dict[Job, Wire] = {}
         self._listeners: list[asyncio.Server] = []
@@ -184,7 +186,7 @@ class Server:
         """Listen; several processes may share the port. Returns the address. Raises OSError."""
         self.tick(self.loop.time())
         listener = await self.loop.create_server(
-            lambda: Connection(self), host, port, reuse_port=hasattr(socket, "SO_REUSEPORT"), backlog=1024
+            self._session, host, port, reuse_port=hasattr(socket, "SO_REUSEPORT"), backlog=1024
         )
         self._listeners.append(listener)
         self.committer.start()
@@ -192,11 +194,16 @@ class Server:
         address = listener.sockets[0].getsockname()
         return address[0], address[1]
 
+    def _session(self) -> asyncio.Protocol:
+        return Proxied(self) if self.limits.proxies else Connection(self)
+
     async def stop(self, *, seconds: float) -> None:
         """Stop listening, finish what is in DATA or being committed, say 421 to the rest; cut after `seconds`."""
         self.stopping = True
         for listener in self._listeners:
             listener.close()
+        for proxied in list(self.waiting):
+            proxied.close()
         deadline = self.loop.time() + seconds
         for connection in list(self.connections):
             if connection.job is None and connection.scanner is None:

@@ -29,13 +29,13 @@ PIPELINE = 64 * 2**10  # octets a client may send ahead while a command is being
 class Wire(SMTP):  # type: ignore[misc, unused-ignore]
     """Reads and writes; a subclass says what `_command` and `_take_data` do."""
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: "Server", *, peer: str = "") -> None:
         # Not SMTP.__init__: its reflection costs as much as a message (70-200 µs); all it prepares is replaced.
         self.server = server
         self.loop = server.loop
         self.limits = server.limits
         self.transport: asyncio.Transport | None = None
-        self.peer = ""
+        self.peer = peer  # the client's address, if a proxy told it
         self.client = ""  # whose sessions are counted together
         self.tls = ""
         self.seen = 0.0  # loop time of the last octets
@@ -73,7 +73,7 @@ class Wire(SMTP):  # type: ignore[misc, unused-ignore]
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.seen = self.loop.time()
-        self.peer = (transport.get_extra_info("peername") or ("",))[0]
+        self.peer = self.peer or (transport.get_extra_info("peername") or ("",))[0]
         self.client = network(self.peer, v4=32)
         if not self.server.admit(self):
             self.server.counters.add("refused.sessions")

@@ -50,6 +50,15 @@ def test_check_deploy_is_silent_under_production_settings(tmp_path: Path) -> Non
 
 
 @pytest.mark.pure
+@pytest.mark.parametrize("networks", ["10.0.0.0/8, ::/0", "loadbalancer"])
+def test_the_mail_ports_proxies_are_named_and_not_everybody(tmp_path: Path, networks: str) -> None:
+    result = manage(tmp_path, "check", **production(), EINBOX_SMTPD_PROXIES=networks)
+    assert result.returncode != 0
+    assert "EINBOX_SMTPD_PROXIES must" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.pure
 @pytest.mark.parametrize("missing", ["EINBOX_SECRET_KEY", "EINBOX_FIELD_KEYS"])
 def test_production_demands_its_keys(tmp_path: Path, missing: str) -> None:
     environment = production()
