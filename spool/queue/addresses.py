@@ -85,6 +85,14 @@ def normalise(text: str) -> str:
     return f"{address.local.lower()}@{address.domain}"
 
 
+def normalise_alias(text: str) -> str:
+    """As `normalise`, and the catch-all form `@domain`, which stands for every other name. Raises AddressError."""
+    text = text.strip()
+    if text.startswith("@"):
+        return f"@{parse_domain(text[1:])}"
+    return normalise(text)
+
+
 class Kind(Enum):
     """What a forward-path turned out to be."""
 
@@ -133,7 +141,7 @@ class Directory:
     """Snapshot of protected domains and of every address that may receive."""
 
     domains: dict[str, DomainEntry] = field(default_factory=dict)
-    mailboxes: dict[str, int] = field(default_factory=dict)  # normalised address or alias -> mailbox id
+    mailboxes: dict[str, int] = field(default_factory=dict)  # normalised address or alias (`@domain` too) -> mailbox id
 
     @classmethod
     def load(cls) -> "Directory":
@@ -179,5 +187,7 @@ class Directory:
         postmaster = local == POSTMASTER
         if found is None and postmaster:
             found = entry.postmaster_id
+        if found is None:
+            found = self.mailboxes.get(f"@{entry.name}")  # the catch-all
         kind = Kind.UNKNOWN if found is None else Kind.MAILBOX
         return Resolution(kind, path, entry, found, postmaster)

@@ -1,7 +1,8 @@
 """Mailboxes, their aliases and members: the addresses that may receive. Every act is recorded in its transaction."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from audit.record import Target, record
 from audit.tags import Tag
 from spool.enums import UNFINISHED, MailboxKind
 from spool.models import Domain, Draft, Mailbox, MailboxAlias, MailboxMember, Message
-from spool.queue.addresses import AddressError, normalise
+from spool.queue.addresses import AddressError, normalise, normalise_alias
 
 NAME_LENGTH = 200
 REASON_LENGTH = 255
@@ -37,10 +38,10 @@ def _target(mailbox: Mailbox) -> Target:
     return Target("mailbox", mailbox.address, mailbox.address)
 
 
-def _free_address(text: str) -> tuple[str, Domain]:
+def _free_address(text: str, normal_form: Callable[[str], str] = normalise) -> tuple[str, Domain]:
     """`text` normalised, and its domain; free to be used. Raises MailboxError."""
     try:
-        address = normalise(text)
+        address = normal_form(text)
     except AddressError as error:
         raise MailboxError(_("%(text)s is not an address: %(why)s.") % {"text": text, "why": error}) from error
     local, _at, name = address.rpartition("@")
@@ -86,8 +87,11 @@ def add(address: str, *, now: datetime, shared: bool = False, name: str = "", us
 
 @transaction.atomic
 def add_alias(mailbox: Mailbox, address: str, *, now: datetime) -> MailboxAlias:
-    """Raises MailboxError if the address is taken or its domain is not protected."""
-    address, _domain = _free_address(address)
+    """A further address, or `@domain`: the catch-all, for what no mailbox or alias of that domain receives.
+
+    Raises MailboxError if the address is taken or its domain is not protected.
+    """
+    address, _domain = _free_address(address, normalise_alias)
     alias = MailboxAlias.objects.create(address=address, mailbox=mailbox)
     _changed(mailbox, "alias added", address, now)
     return alias
@@ -96,7 +100,9 @@ def add_alias(mailbox: Mailbox, address: str, *, now: datetime) -> MailboxAlias:
 @transaction.atomic
 def remove_alias(mailbox: Mailbox, address: str, *, now: datetime) -> None:
     """Raises MailboxError if it is not an alias of this mailbox."""
-    removed, _rows = MailboxAlias.objects.filter(mailbox=mailbox, address=address.strip().lower()).delete()
+    with suppress(AddressError):  # what is no address is nobody's alias
+        address = normalise_alias(address)
+    removed, _rows = MailboxAlias.objects.filter(mailbox=mailbox, address=address).delete()
     if not removed:
         raise MailboxError(_("%(address)s is not an alias of this mailbox.") % {"address": address})
     _changed(mailbox, "alias removed", address, now)

@@ -57,9 +57,12 @@ class Command(BaseCommand):
                 made = mailboxes.add(options["address"], shared=options["shared"], name=options["name"], now=now)
                 return [self._row(made)]
             case "alias":
-                box = mailboxes.get(options["address"])
+                address, alias = options["address"], options["alias"]
+                if address.startswith("@"):  # a catch-all, in the order in which Postfix writes it
+                    address, alias = alias, address
+                box = mailboxes.get(address)
                 change = mailboxes.remove_alias if options["remove"] else mailboxes.add_alias
-                change(box, options["alias"], now=now)
+                change(box, alias, now=now)
                 return [self._row(box)]
             case "member":
                 box = mailboxes.get(options["address"])

@@ -1,6 +1,7 @@
 """Mailboxes, aliases, members and their import."""
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,41 @@ def test_a_mailbox_that_nothing_names_goes_and_a_dropbox_stays() -> None:
         call_command("mailbox", "remove", "lost@example.test", "--reason", " ")
     with pytest.raises(CommandError, match="is not removed"):
         call_command("mailbox", "restore", "lost@example.test", "--reason", "x")
+
+
+def test_a_catch_all_receives_what_nothing_else_of_its_domain_receives() -> None:
+    box = mailboxes.add("info@example.test", now=NOW)
+    anna = mailboxes.add("anna@example.test", now=NOW)
+    mailboxes.add_alias(anna, "chef@example.test", now=NOW)
+    call_command("mailbox", "alias", "@Example.test", "info@example.test", stdout=StringIO())
+    assert Event.objects.get(tag="spool.mailbox.changed", detail__value="@example.test").target_id == box.address
+    directory = Directory.load()
+    for path in ("anna@example.test", "chef@example.test", "anna+x@example.test"):
+        assert directory.resolve(path).mailbox_id == anna.pk, path
+    for path in ("any@example.test", "Any+x@example.test", "+x@example.test", "postmaster@example.test"):
+        assert (directory.resolve(path).kind, directory.resolve(path).mailbox_id) == (Kind.MAILBOX, box.pk), path
+        assert directory.resolve(path).forward_path == path
+    for path in ("a%b@example.test", '"a@b"@example.test', "b!a@example.test", "any@sub.example.test"):
+        assert directory.resolve(path).kind is Kind.FOREIGN, path
+
+
+def test_a_catch_all_is_listed_checked_and_removed() -> None:
+    box = mailboxes.add("info@example.test", now=NOW)
+    make_domain("xn--bcher-kva.test")
+    for bad in ("@elsewhere.test", "@", "@-.test", "@a@example.test", "x@", "@example.test.", "@[127.0.0.1]"):
+        with pytest.raises(MailboxError):
+            mailboxes.add_alias(box, bad, now=NOW)
+    for mailbox_is_no_catch_all in ("@example.test", "@"):
+        with pytest.raises(MailboxError):
+            mailboxes.add(mailbox_is_no_catch_all, now=NOW)
+    mailboxes.add_alias(box, "@example.test", now=NOW)
+    mailboxes.add_alias(box, "@bücher.test", now=NOW)
+    with pytest.raises(MailboxError, match="exists already"):
+        mailboxes.add_alias(mailboxes.add("anna@example.test", now=NOW), "@EXAMPLE.test", now=NOW)
+    out = StringIO()
+    call_command("mailbox", "list", "--json", stdout=out)
+    assert json.loads(out.getvalue())[1]["aliases"] == ["@example.test", "@xn--bcher-kva.test"]
+    call_command("mailbox", "alias", "@bücher.test", "info@example.test", "--remove", stdout=StringIO())
+    call_command("mailbox", "alias", "info@example.test", "@example.test", "--remove", stdout=StringIO())
+    assert Directory.load().resolve("any@example.test").kind is Kind.UNKNOWN
+    assert Event.objects.filter(tag="spool.mailbox.changed", detail__change="alias removed").count() == 2

@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.enums import Role
 from accounts.models.user import User
 from spool.enums import OutageKind, RecipientPolicy, RouteState, WhileUp
-from spool.models import Delivery, Domain, Mailbox, Outage, Route
+from spool.models import Delivery, Domain, Mailbox, MailboxAlias, Outage, Route
 from spool.smtpd.beat import ask_for_probes
 from tests.doubles.smtpd import Client, ServerInThread
 from tests.factories.spool import make_mailbox, make_raw
@@ -199,3 +199,14 @@ def test_a_change_of_addresses_is_seen_within_five_seconds(server: ServerInThrea
     finally:
         server.views.stop()
         server.views.join(10)
+
+
+def test_a_catch_all_comes_before_the_policy_and_its_mail_keeps_its_recipient(server: ServerInThread) -> None:
+    info = make_mailbox("info@example.test")
+    MailboxAlias.objects.create(address="@example.test", mailbox=info)
+    server.refresh()
+    with server.client() as client:
+        assert client.mail("Nobody@example.test", "a%b@example.test", "nobody@other.test")[0].startswith("250")
+        assert client.data(make_raw()).startswith("250")
+    delivery = Delivery.objects.get()
+    assert (delivery.mailbox, delivery.unknown_recipient, delivery.forward_path) == (info, False, "Nobody@example.test")
