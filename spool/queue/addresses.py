@@ -7,6 +7,7 @@ or replies; that is spool.smtpd.policy. Strict on purpose: what is not understoo
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from unicodedata import normalize
 
 from accounts.enums import Role
 from spool.enums import MailboxKind, RecipientPolicy, WhileUp
@@ -136,6 +137,12 @@ class Resolution:
         return self.domain.route_id if self.domain else None
 
 
+def _names_another(local: str) -> bool:
+    """Whether a local part holds a second address, in letters that only look like its marks too (full width)."""
+    plain = local if local.isascii() else normalize("NFKC", local)
+    return any(mark in plain for mark in "%!@")
+
+
 @dataclass(frozen=True)
 class Directory:
     """Snapshot of protected domains and of every address that may receive."""
@@ -178,7 +185,7 @@ class Directory:
         address = parse_address(forward_path)
         entry = self.domains.get(address.domain)
         path = str(address)
-        if entry is None or any(mark in address.local for mark in "%!@"):
+        if entry is None or _names_another(address.local):
             return Resolution(Kind.FOREIGN, path)
         local = address.local.lower()
         found = self.mailboxes.get(f"{local}@{entry.name}")
