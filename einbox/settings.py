@@ -106,6 +106,7 @@ SMTPD_RECIPIENTS = env.integer("EINBOX_SMTPD_RECIPIENTS", 1000, low=100, high=10
 SMTPD_COMMANDS = env.integer("EINBOX_SMTPD_COMMANDS", 100, low=5, high=100_000)
 SMTPD_ERRORS_SOFT = env.integer("EINBOX_SMTPD_ERRORS_SOFT", 10, low=1, high=10_000)
 SMTPD_ERRORS_HARD = env.integer("EINBOX_SMTPD_ERRORS_HARD", 20, low=1, high=10_000)
+SMTPD_HARVEST = env.integer("EINBOX_SMTPD_HARVEST", 100, low=0, high=10**6)  # unknown recipients in an hour
 SMTPD_LINE = env.integer("EINBOX_SMTPD_LINE", 64 * 2**10, low=1000, high=2**24)  # octets
 SMTPD_IDLE = env.integer("EINBOX_SMTPD_IDLE", 300, low=10, high=3600)
 SMTPD_DATA_IDLE = env.integer("EINBOX_SMTPD_DATA_IDLE", 180, low=10, high=3600)

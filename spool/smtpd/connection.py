@@ -120,9 +120,14 @@ class Connection(Wire):
         if len(mail.recipients) >= self.limits.recipients:
             raise Refused(replies.TOO_MANY_RECIPIENTS)
         server = self.server
+        if server.harvest.full(self.client, self.seen):
+            self._dismiss(replies.HARVEST)
+            return
         verdict = decide(mail.view, path, mail.sender, put_off=server.put_off, limits=self.limits, now=server.clock())
         if verdict.probe_route_id is not None:
             server.arrived(verdict.probe_route_id)
+        if verdict.reply in replies.HARVESTED and server.harvest.unknown(self.client, self.seen):
+            self._errors = max(self._errors, self.limits.errors_soft)  # late from now on, whatever the session
         if verdict.recipient is None:
             raise Refused(verdict.reply)
         mail.recipients.append(verdict.recipient)
@@ -205,6 +210,7 @@ class Connection(Wire):
             self._say(replies.UNSURE)
         else:
             self._errors = self._idle_commands = 0
+            self.server.harvest.accepted(self.client, len(job.incoming.recipients), self.seen)
             self._out.append(self.server.accepted(stored, job))
             self._flush()
             failpoint("smtpd.after_reply")

@@ -19,6 +19,7 @@ class Limits:
     commands: int = 100  # commands of a session that bring no mail
     errors_soft: int = 10  # from here on each error is answered after `tarpit`
     errors_hard: int = 20  # 421
+    harvest: int = 100  # unknown recipients in an hour of one IPv4 address or IPv6 /64; then 421. 0: no limit
     tarpit: float = 1.0  # fixed
     line: int = 64 * 2**10  # of a message
     command_line: int = 2048  # fixed; RFC 5321 section 4.5.3.1.4 asks for 512, extensions for more
@@ -51,6 +52,7 @@ class Limits:
             commands=settings.SMTPD_COMMANDS,
             errors_soft=settings.SMTPD_ERRORS_SOFT,
             errors_hard=settings.SMTPD_ERRORS_HARD,
+            harvest=settings.SMTPD_HARVEST,
             line=settings.SMTPD_LINE,
             idle=settings.SMTPD_IDLE,
             data_idle=settings.SMTPD_DATA_IDLE,

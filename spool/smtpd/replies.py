@@ -45,6 +45,7 @@ TOO_MANY_RECIPIENTS = _fault(452, "4.5.3", "Too many recipients; send the rest s
 TOO_MANY_SESSIONS = Reply(421, "4.7.0", "Too many sessions; try again later", "sessions")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors", "errors")
 TOO_MANY_COMMANDS = Reply(421, "4.7.0", "Too many commands without mail", "commands")
+HARVEST = Reply(421, "4.7.0", "Too many unknown recipients; try again later", "harvest")
 SHUTTING_DOWN = Reply(421, "4.3.2", "Shutting down; try again soon", "shutdown")
 IDLE = Reply(421, "4.4.2", "Waited too long", "idle")
 TOO_SLOW = Reply(421, "4.4.2", "The mail comes too slowly", "slow")
@@ -71,6 +72,8 @@ BAD_SEQUENCE = _fault(503, "5.5.1", "Command out of order", "sequence")
 NO_RECIPIENTS = _fault(554, "5.5.1", "No valid recipients", "no_recipients")
 OUT_OF_STEP = _fault(554, "5.5.0", "Wait for the reply before sending more", "pipelining")
 NO_TLS = _fault(502, "5.5.1", "STARTTLS not offered", "not_offered")
+
+HARVESTED = frozenset({UNKNOWN, UNKNOWN_PUT_OFF})  # what tells that an address does not exist
 
 
 def greeting(hostname: str) -> bytes:

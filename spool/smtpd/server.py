@@ -20,6 +20,7 @@ from spool.smtpd import replies
 from spool.smtpd.committer import Committer, Job, Outcome
 from spool.smtpd.connection import Connection
 from spool.smtpd.counters import Counters
+from spool.smtpd.harvest import Harvest
 from spool.smtpd.limits import Limits
 from spool.smtpd.policy import PutOff
 from spool.smtpd.proxied import Proxied
@@ -52,6 +53,7 @@ class Server:
         self.certificate = certificate
         self.counters = Counters()
         self.put_off = PutOff()
+        self.harvest = Harvest(limits.harvest)
         self.committer = Committer(self._report, lanes=lanes)
         self.stopping = False
         self.low_on_disk = False
