@@ -8,6 +8,7 @@ import sys
 
 from django.conf import settings
 
+from spool.smtpd.activation import ActivationError, inherited
 from spool.smtpd.beat import Beat
 from spool.smtpd.limits import Limits
 from spool.smtpd.server import Server
@@ -38,8 +39,12 @@ def certificate() -> Certificate | None:
 
 
 async def serve(host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT. Raises StartError."""
+    """Serve until SIGTERM or SIGINT, on sockets of the service manager if there are any. Raises StartError."""
     loop = asyncio.get_running_loop()
+    try:
+        opened = inherited()
+    except ActivationError as error:
+        raise StartError(str(error)) from error
     ended = asyncio.Event()
     views = ViewKeeper()
     views.start()
@@ -56,7 +61,7 @@ async def serve(host: str, port: int) -> None:
         loop.add_signal_handler(signal.SIGHUP, lambda: _reload(server))
     await asyncio.to_thread(views.looked.wait, FIRST_LOOK)
     try:
-        address = await server.start(host, port)
+        address = await server.start(host, port, opened)
     except OSError as error:
         text = f"smtpd cannot listen on {host}:{port} ({error.strerror or type(error).__name__}); set EINBOX_SMTP."
         raise StartError(text) from error

@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections import Counter as Counts
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -32,6 +33,7 @@ from spool.smtpd.wire import Wire
 log = logging.getLogger(__name__)
 
 TICK = 0.5  # seconds
+BACKLOG = 1024  # connections the kernel keeps until they are accepted
 
 
 class Server:
@@ -184,16 +186,21 @@ class Server:
             return 0
 
     # --- begin and end -----------------------------------------------------------------------------------------
-    async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Listen; several processes may share the port. Returns the address. Raises OSError."""
+    async def start(self, host: str, port: int, inherited: Sequence[socket.socket] = ()) -> tuple[str, int]:
+        """Listen on `inherited` sockets, else on host and port, which several processes may share.
+
+        Returns the (first) address. Raises OSError.
+        """
         self.tick(self.loop.time())
-        listener = await self.loop.create_server(
-            self._session, host, port, reuse_port=hasattr(socket, "SO_REUSEPORT"), backlog=1024
-        )
-        self._listeners.append(listener)
+        for opened in inherited:
+            self._listeners.append(await self.loop.create_server(self._session, sock=opened, backlog=BACKLOG))
+        if not inherited:
+            shared = hasattr(socket, "SO_REUSEPORT")
+            listener = await self.loop.create_server(self._session, host, port, reuse_port=shared, backlog=BACKLOG)
+            self._listeners.append(listener)
         self.committer.start()
         self._ticker = self.loop.create_task(self._tick())
-        address = listener.sockets[0].getsockname()
+        address = self._listeners[0].sockets[0].getsockname()
         return address[0], address[1]
 
     def _session(self) -> asyncio.Protocol:

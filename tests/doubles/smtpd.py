@@ -186,11 +186,13 @@ class SmtpdProcess:
             **environment,
         }  # fmt: skip
         self.process: subprocess.Popen[bytes]
+        self.command: tuple[str, ...] = (sys.executable, "manage.py", "smtpd")
+        self.pass_fds: tuple[int, ...] = ()
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "smtpd"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                self.command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, pass_fds=self.pass_fds
             )
         wait_for(self.listening, 20, what=f"smtpd to listen; its log: {self.log}")
 
