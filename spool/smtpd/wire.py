@@ -76,9 +76,7 @@ class Wire(SMTP):  # type: ignore[misc, unused-ignore]
         self.peer = self.peer or (transport.get_extra_info("peername") or ("",))[0]
         self.client = network(self.peer, v4=32)
         if not self.server.admit(self):
-            self.server.counters.add("refused.sessions")
-            self._out.append(replies.TOO_MANY_SESSIONS.line)
-            self._close()
+            self._dismiss(replies.TOO_MANY_SESSIONS)
             return
         self.transport.write(self.server.greeting)
 

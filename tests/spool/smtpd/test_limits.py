@@ -1,8 +1,11 @@
 """Each limit of the server: what it bounds, what a client hears, and that the next client is served."""
 
+import re
 import socket
 import time
 from contextlib import suppress
+from dataclasses import asdict
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from django.test import override_settings
 
 from spool.models import Mailbox, Message
 from spool.smtpd.limits import Limits
-from tests.doubles.smtpd import Client, ServerInThread
+from tests.doubles.smtpd import ROOT, Client, ServerInThread
 from tests.factories.spool import make_mailbox, make_raw
 from tests.waiting import wait_for
 
@@ -22,11 +25,18 @@ def limited(**limits: Any) -> ServerInThread:
 
 
 def test_every_limit_with_a_setting_follows_it() -> None:
-    with override_settings(SMTPD_SESSIONS=11, SMTPD_LINE=1234, SMTPD_MEMORY=70, DISK_FLOOR=3):
-        limits = Limits.from_settings()
-    assert (limits.sessions, limits.line, limits.memory, limits.disk_floor) == (11, 1234, 70 * 2**20, 3 * 2**20)
-    defaults = Limits.from_settings()
-    assert defaults == Limits()
+    assert Limits.from_settings() == Limits()
+    rows = re.findall(r"\| `EINBOX_(SMTPD_\w+)` \|", (ROOT / "docs" / "settings.md").read_text(encoding="utf-8"))
+    of_the_process = {"SMTPD_COMMITTERS", "SMTPD_PROCESSES"}  # no limits
+    for number, name in enumerate(sorted({*rows} - of_the_process - {"SMTPD_PROXIES"})):
+        field = name.removeprefix("SMTPD_").lower()
+        with override_settings(**{name: 100 + number}):
+            unit = 2**20 if field == "memory" else 1
+            changed = {field: (100 + number) * unit}
+            assert asdict(Limits.from_settings()) == asdict(Limits()) | changed, name
+    proxies = (ip_network("192.0.2.0/24"),)
+    with override_settings(DISK_FLOOR=3, MESSAGE_SIZE_LIMIT=4, SMTPD_PROXIES=proxies):
+        assert Limits.from_settings() == Limits(disk_floor=3 * 2**20, message_size=4, proxies=proxies)
 
 
 def test_sessions_in_all() -> None:

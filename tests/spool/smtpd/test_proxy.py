@@ -176,6 +176,20 @@ def test_clients_behind_a_proxy_are_counted_apart(anna: Mailbox) -> None:
         ProxyClient(server.address, v1("192.0.2.8", "198.51.100.1")).close()
 
 
+def test_one_ipv6_network_of_64_bits_is_one_client(anna: Mailbox) -> None:
+    def header(source: str) -> bytes:
+        return v2(source, "2001:db8:ffff::1")
+
+    with (
+        ServerInThread(proxies=PROXIES, sessions_per_client=1) as server,
+        ProxyClient(server.address, header("2001:db8:0:1::1")),
+    ):
+        with ProxyClient(server.address, header("2001:db8:0:1:ffff::2")) as neighbour:
+            assert neighbour.greeting == "421 4.7.0 Too many sessions; try again later"
+        with ProxyClient(server.address, header("2001:db8:0:2::1")) as stranger:
+            assert stranger.say("NOOP").startswith("250")
+
+
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [(b"EHLO client.test\r\n", "proxy_header"), (b"", "proxy_slow"), (V1[:-1], "proxy_slow")],
