@@ -122,6 +122,7 @@ class Tag(Enum):
     MAILBOX_CHANGED = "spool.mailbox.changed", _tag("changed a mailbox", "change", "value", severity=NOTICE)
     MAILBOX_REMOVED = "spool.mailbox.removed", _tag("removed a mailbox", "reason", "erased", severity=WARNING)
     MAILBOX_RESTORED = "spool.mailbox.restored", _tag("brought a mailbox back", "reason", severity=NOTICE)
+    LEARNED_REMOVED = "spool.learned.removed", _tag("removed an address learned from the primary", severity=NOTICE)
     # the installation
     AUDIT_VIEWED = "audit.log.viewed", _tag("viewed the audit log", "filter")
     AUDIT_EXPORTED = "audit.log.exported", _tag("exported the audit log", "count", "format", severity=NOTICE)

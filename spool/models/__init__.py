@@ -3,6 +3,7 @@
 from spool.models.delivery import Attempt, Delivery, MergedAcceptance
 from spool.models.domain import Domain, Route, RouteHost
 from spool.models.draft import Draft, DraftAttachment
+from spool.models.learned import LearnedAddress
 from spool.models.mailbox import Mailbox, MailboxAlias, MailboxMember
 from spool.models.message import ContentChunk, Message, MessageText
 from spool.models.outage import Outage, PlannedOutage, Probe, RouteChange
@@ -18,6 +19,7 @@ __all__ = [
     "Draft",
     "DraftAttachment",
     "Heartbeat",
+    "LearnedAddress",
     "Lease",
     "Mailbox",
     "MailboxAlias",

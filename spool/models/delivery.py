@@ -18,7 +18,7 @@ class Delivery(models.Model):
     message = models.ForeignKey(Message, on_delete=models.PROTECT, related_name="deliveries")
     forward_path = models.CharField(max_length=320)
     direction = models.CharField(max_length=16, choices=Direction, default=Direction.INBOUND)
-    # Inbound: whose inbox shows it (null: accepted for an address nobody knows). Outbound: null.
+    # Inbound: whose inbox shows it (null: accepted for an address nobody here has). Outbound: null.
     mailbox = models.ForeignKey(Mailbox, on_delete=models.PROTECT, null=True, related_name="deliveries")
     # The address nobody knows waits in review (never bounces to outside).
     unknown_recipient = models.BooleanField(default=False)

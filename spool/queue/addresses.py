@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 from accounts.enums import Role
 from spool.enums import MailboxKind, RecipientPolicy, WhileUp
-from spool.models import Mailbox, MailboxAlias
+from spool.models import LearnedAddress, Mailbox, MailboxAlias
 from spool.queue import scope
 
 LOCAL_LENGTH = 64  # octets, RFC 5321 section 4.5.3.1.1
@@ -99,6 +99,7 @@ class Kind(Enum):
 
     FOREIGN = "foreign"
     UNKNOWN = "unknown"
+    LEARNED = "learned"  # nobody here has it, the primary took mail for it
     MAILBOX = "mailbox"
 
 
@@ -149,10 +150,11 @@ class Directory:
 
     domains: dict[str, DomainEntry] = field(default_factory=dict)
     mailboxes: dict[str, int] = field(default_factory=dict)  # normalised address or alias (`@domain` too) -> mailbox id
+    learned: frozenset[str] = frozenset()  # normalised addresses that a primary took mail for
 
     @classmethod
     def load(cls) -> "Directory":
-        """Read the domains of this process's scope with their mailboxes and aliases (three queries)."""
+        """Read the domains of this process's scope with their mailboxes and aliases (four queries)."""
         domains = list(
             scope.domains().values_list("id", "name", "route_id", "recipient_policy", "while_up", "dropbox_id")
         )
@@ -174,7 +176,8 @@ class Directory:
             entries[name] = DomainEntry(
                 name, route_id, RecipientPolicy(policy), WhileUp(while_up), dropbox_id, postmaster_id
             )
-        return cls(entries, mailboxes)
+        learned = frozenset(LearnedAddress.objects.filter(domain__in=ids).values_list("address", flat=True))
+        return cls(entries, mailboxes, learned)
 
     def resolve(self, forward_path: str) -> Resolution:
         """Who `forward_path` is. Raises AddressError if it is not an address.
@@ -197,4 +200,6 @@ class Directory:
         if found is None:
             found = self.mailboxes.get(f"@{entry.name}")  # the catch-all
         kind = Kind.UNKNOWN if found is None else Kind.MAILBOX
+        if found is None and f"{local}@{entry.name}" in self.learned:
+            kind = Kind.LEARNED
         return Resolution(kind, path, entry, found, postmaster)

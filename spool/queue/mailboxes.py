@@ -14,7 +14,7 @@ from audit.escape import UNSAFE, UNSTORABLE
 from audit.record import Target, record
 from audit.tags import Tag
 from spool.enums import UNFINISHED, MailboxKind
-from spool.models import Domain, Draft, Mailbox, MailboxAlias, MailboxMember, Message
+from spool.models import Domain, Draft, LearnedAddress, Mailbox, MailboxAlias, MailboxMember, Message
 from spool.queue.addresses import AddressError, normalise, normalise_alias
 
 NAME_LENGTH = 200
@@ -156,6 +156,7 @@ def remove(mailbox: Mailbox, *, reason: str, now: datetime) -> bool:
         raise MailboxError(_("%(count)d deliveries to %(address)s wait here.") % words)
     named = (row.deliveries.all(), Message.objects.filter(author_mailbox=row), Draft.objects.filter(mailbox=row))
     erased = not any(rows.exists() for rows in named)
+    LearnedAddress.objects.filter(address=row.address).delete()  # or it would go on receiving, without a mailbox
     detail = {"reason": reason[:REASON_LENGTH], "erased": erased}
     record(Tag.MAILBOX_REMOVED, target=_target(row), detail=detail, at=now)
     if erased:

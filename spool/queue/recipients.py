@@ -180,6 +180,9 @@ class _Planner:
             box = entry.dropbox_id if entry.policy == RecipientPolicy.DROPBOX else None
             recipient = Recipient(where.forward_path, entry.route_id, box, unknown=True, visible=visible)
             return Planned(name, address, Fate.KEPT, recipient)
+        if where.kind is Kind.LEARNED:
+            recipient = Recipient(where.forward_path, entry.route_id, visible=visible)
+            return Planned(name, address, Fate.KEPT if visible else Fate.HOME, recipient)
         self._problem(
             field, _("Nobody has the address %(address)s here. Check it before sending."), address=str(address)
         )

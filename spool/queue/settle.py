@@ -21,7 +21,7 @@ from spool.enums import DeliveryState, Direction
 from spool.failpoints import failpoint
 from spool.ids import encode
 from spool.models import Attempt, Delivery
-from spool.queue import bounce, ingest
+from spool.queue import bounce, ingest, learned
 from spool.queue.deliver import Sent
 from spool.queue.schedule import retry_delay
 from spool.smtp.client import Result
@@ -58,11 +58,13 @@ def settle(group: Sequence[Sent], token: int, *, now: datetime) -> Tally:
     notices = {delivery.pk: bounce.failed(delivery, result, now=now) for delivery, result, _ in _bounced(pairs)}
     failpoint("deliver.before_commit")
     done: list[tuple[Delivery, str]] = []
+    recorded: list[tuple[Delivery, Result]] = []
     with transaction.atomic():
         for delivery, result, sent in pairs:
             if not _apply(delivery, result, token, now):
                 log.warning("delivery %s: the lease was lost, its answer is not recorded", delivery.public_id)
                 continue
+            recorded.append((delivery, result))
             _close_attempt(delivery, result, sent.host, now)
             if result.outcome is Outcome.DELIVERED:
                 done.append((delivery, sent.host))
@@ -71,6 +73,7 @@ def settle(group: Sequence[Sent], token: int, *, now: datetime) -> Tally:
         ingest.store([notice for notice in notices.values() if notice], now=now)
         _record_batch(done, now)
     failpoint("deliver.after_commit")
+    learned.note(recorded, now=now)
     return _tally(result for _, result, _ in pairs)
 
 

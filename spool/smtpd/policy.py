@@ -109,6 +109,9 @@ def _by_policy(resolution: Resolution, route: RouteView, *, visible: bool) -> tu
     if resolution.kind is Kind.MAILBOX:
         return replies.RECIPIENT_OK, Recipient(path, route.id, mailbox_id, visible=visible)
     policy = RecipientPolicy.ACCEPT if resolution.postmaster else resolution.policy
+    refusing = policy in {RecipientPolicy.REJECT, RecipientPolicy.DEFER}
+    if refusing and resolution.kind is Kind.LEARNED:  # waits without a mailbox and goes home
+        return replies.RECIPIENT_OK, Recipient(path, route.id, visible=visible)
     if policy == RecipientPolicy.REJECT:
         return replies.UNKNOWN, None
     if policy == RecipientPolicy.DEFER:

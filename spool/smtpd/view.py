@@ -16,7 +16,7 @@ from django.db.models import Count, Max, Q, Sum
 from django.utils import timezone
 
 from spool.enums import OutageKind, RouteState
-from spool.models import Domain, Mailbox, MailboxAlias, Outage, Route
+from spool.models import Domain, LearnedAddress, Mailbox, MailboxAlias, Outage, Route
 from spool.queue.addresses import Directory
 
 log = logging.getLogger(__name__)
@@ -67,11 +67,12 @@ def load_routes() -> dict[int, RouteView]:
 
 
 def fingerprint() -> tuple[Any, ...]:
-    """Changes whenever a domain, mailbox or alias is added, changed or removed."""
+    """Changes whenever a domain, mailbox, alias or learned address is added, changed or removed."""
     domains = Domain.objects.order_by("pk").values_list("pk", "route", "recipient_policy", "while_up", "dropbox")
     boxes = Mailbox.objects.aggregate(Count("pk"), Max("pk"), Sum("user"), active=Count("pk", filter=Q(is_active=True)))
     aliases = MailboxAlias.objects.aggregate(Count("pk"), Max("pk"), Sum("mailbox"))
-    return tuple(domains), tuple(boxes.values()), tuple(aliases.values())
+    learned = LearnedAddress.objects.aggregate(Count("pk"), Max("pk"))
+    return tuple(domains), tuple(boxes.values()), tuple(aliases.values()), tuple(learned.values())
 
 
 class ViewKeeper(threading.Thread):

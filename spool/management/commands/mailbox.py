@@ -1,4 +1,4 @@
-"""`manage.py mailbox add|alias|member|import|list|remove|restore`: the addresses that may receive."""
+"""`manage.py mailbox add|alias|member|import|list|remove|restore|forget`: the addresses that may receive."""
 
 import json
 from pathlib import Path
@@ -11,13 +11,14 @@ from accounts.models.user import User
 from audit.escape import escape
 from audit.operator import operator
 from spool.management.rows import print_rows
-from spool.models import Mailbox
-from spool.queue import mailboxes
+from spool.models import LearnedAddress, Mailbox
+from spool.queue import learned, mailboxes
+from spool.queue.learned import LearnedError
 from spool.queue.mailboxes import MailboxError
 
 
 class Command(BaseCommand):
-    help = "Mailboxes: add, alias, member, import, list."
+    help = "Mailboxes: add, alias, member, import, list, remove, restore, forget."
 
     def add_arguments(self, parser: CommandParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True)
@@ -35,7 +36,8 @@ class Command(BaseCommand):
             one = acts.add_parser(act)
             one.add_argument("address")
             one.add_argument("--reason", required=True)
-        acts.add_parser("list")
+        acts.add_parser("forget", help="an address learned from the primary").add_argument("address")
+        acts.add_parser("list").add_argument("--learned", action="store_true", help="what the primary took mail for")
         for one in acts.choices.values():
             one.add_argument("--json", action="store_true")
 
@@ -43,7 +45,7 @@ class Command(BaseCommand):
         try:
             with operator():
                 shown = self._act(options)
-        except MailboxError as error:
+        except (MailboxError, LearnedError) as error:
             raise CommandError(escape(str(error))) from error
         if options["act"] == "import" and options["json"]:
             self.stdout.write(json.dumps(shown[0]))  # one object: what was made, what was there
@@ -78,9 +80,18 @@ class Command(BaseCommand):
                 mailboxes.restore(box, reason=options["reason"], now=now)
                 box.refresh_from_db()
                 return [self._row(box)]
+            case "forget":
+                learned.remove(options["address"], now=now)
+                return [{"address": options["address"], "forgotten": True}]
+            case "list" if options["learned"]:
+                return [self._learned_row(row) for row in learned.listed()]
             case "import":
                 return [self._import(options["file"])]
         return [self._row(box) for box in mailboxes.listed()]
+
+    @staticmethod
+    def _learned_row(row: LearnedAddress) -> dict[str, Any]:
+        return {"address": row.address, "learned_at": row.learned_at, "confirmed_at": row.confirmed_at}
 
     def _import(self, path: Path) -> dict[str, Any]:
         try:
