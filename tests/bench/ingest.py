@@ -4,14 +4,13 @@ Prints one JSON row a case. Mail of 4 KB is stored through ingest, read by the p
 processes, encryption on, index on. `per_core` counts the processor time of the worker and its reading processes; on
 PostgreSQL the server's own time is not in it.
 
-    python -m tests.bench.ingest [--backlog 20000] [--seconds 20] [--rounds 5] [--database postgres://…]
+    python -m tests.bench ingest [--backlog 20000] [--seconds 20] [--rounds 5] [--database postgres://…]
 """
 
 import argparse
 import json
 import os
 import random
-import resource
 import statistics
 import sys
 import tempfile
@@ -20,6 +19,8 @@ import time
 from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
+
+from tests.bench.processes import cpu_seconds
 
 SIZE = 4096  # octets of a message
 RATE = 200  # messages a second that are accepted while the wait is measured
@@ -106,20 +107,20 @@ def cpu() -> float:
     """Processor seconds of this process and of its children, live ones included."""
     from spool.queue import parsing
 
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
-    from tests.bench.accept import cpu_seconds
-
-    return used.ru_utime + used.ru_stime + reaped.ru_utime + reaped.ru_stime + cpu_seconds(set(parsing.pool().pids()))
+    return cpu_seconds({os.getpid(), *parsing.pool().pids()})
 
 
-def drain() -> int:
+def sweep() -> int:
     from django.utils import timezone
 
     from spool.queue import parsing
 
+    return parsing.sweep(now=timezone.now())
+
+
+def drain() -> int:
     done = 0
-    while found := parsing.sweep(now=timezone.now()):
+    while found := sweep():
         done += found
     return done
 
@@ -187,7 +188,7 @@ def lag(writer: Writer, seconds: int) -> dict[str, Any]:
     feeder = threading.Thread(target=feed)
     feeder.start()
     while not over.is_set():
-        drain_once()
+        sweep()
         over.wait(1 - (time.monotonic() - began) % 1)
     feeder.join()
     took = time.monotonic() - began
@@ -203,16 +204,8 @@ def lag(writer: Writer, seconds: int) -> dict[str, Any]:
     }
 
 
-def drain_once() -> None:
-    from django.utils import timezone
-
-    from spool.queue import parsing
-
-    parsing.sweep(now=timezone.now())
-
-
 def size(count: int) -> dict[str, Any]:
-    """Octets a message takes in the index and in the message tables, on SQLite."""
+    """Octets a message takes in the index and in its own table; on SQLite without indexes and page overhead."""
     from django.db import connection
 
     if connection.vendor != "sqlite":
