@@ -1,5 +1,5 @@
-"""Secrets that tests use or make, and a look at every log line for them (C48): no password, seed, code, link, session,
-key, subject or body may be in a log, of this process or of one that a test starts.
+"""Secrets that tests use or make, and a look at every log line for them (C48): no password, seed, code, link,
+session key, secret key, subject or body may be in a log, of this process or of one that a test starts.
 
 The makers of secrets are observed, never replaced. Lines are looked at in the form the product would write them.
 """

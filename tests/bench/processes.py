@@ -1,4 +1,4 @@
-"""What a running server costs: CPU seconds and memory of its whole process tree, from /proc. Starts nothing."""
+"""What processes cost: CPU seconds and memory, alone or of a server's whole tree, from /proc. Starts nothing."""
 
 import os
 import socket
@@ -19,7 +19,6 @@ class Peer:
     pids: list[int] = field(default_factory=list)
 
     def cpu(self) -> float:
-        """User and system seconds so far, reaped children included."""
         return cpu_seconds(self.tree())
 
     def pss(self) -> int:
@@ -31,6 +30,7 @@ class Peer:
 
 
 def cpu_seconds(pids: set[int]) -> float:
+    """User and system seconds so far, reaped children included; nothing for a process that is gone."""
     total = 0.0
     for pid in pids:
         try:
@@ -42,6 +42,7 @@ def cpu_seconds(pids: set[int]) -> float:
 
 
 def pss_of(pid: int) -> int:
+    """Octets of proportional set size; 0 for a process that is gone."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

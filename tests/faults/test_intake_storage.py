@@ -15,6 +15,7 @@ from django.db.backends.signals import connection_created
 
 from spool.models import Mailbox, Message
 from spool.queue import content
+from tests.bench.processes import pss_of
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.doubles.syncs import Syncs
 from tests.factories.spool import make_raw
@@ -29,13 +30,7 @@ def sent(client: Client, raw: bytes) -> str:
     return client.data(raw)
 
 
-def memory(pid: int) -> int:
-    """Octets of memory that are the process's own (proportional set size)."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-
-
-# The database server syncs for itself on PostgreSQL (see test_intake_postgresql).
+# The database server syncs for itself on PostgreSQL.
 @pytest.mark.sqlite
 def test_every_250_has_its_sync_and_a_failed_sync_is_a_451(anna: Mailbox, tmp_path: Path) -> None:  # noqa: F811
     syncs = Syncs(tmp_path)
@@ -106,7 +101,7 @@ def test_a_writer_that_holds_the_database_costs_time_and_no_mail(anna: Mailbox, 
     with SmtpdProcess(tmp_path) as process:
         with Client(process.address) as client:
             assert sent(client, LARGE).startswith("250")
-        before, most = memory(process.process.pid), 0
+        before, most = pss_of(process.process.pid), 0
         other = sqlite3.connect(str(connection.settings_dict["NAME"]), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         over = time.monotonic() + LOCKED
@@ -122,7 +117,7 @@ def test_a_writer_that_holds_the_database_costs_time_and_no_mail(anna: Mailbox, 
         for thread in threads:
             thread.start()
         while time.monotonic() < over:
-            most = max(most, memory(process.process.pid))
+            most = max(most, pss_of(process.process.pid))
             threads[0].join(0.2)
         other.execute("ROLLBACK")
         other.close()
