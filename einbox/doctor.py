@@ -11,7 +11,7 @@ from cryptography import x509
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection
-from django.db.models import Max
+from django.db.models import Count, Max, Min
 
 from accounts.enums import Role
 from accounts.models import TOTPDevice, User
@@ -20,6 +20,7 @@ from audit.tags import Tag
 from einbox import recovery_sheet
 from einbox.database import weak_settings
 from einbox.dns import mx
+from einbox.dns.resolver import Resolver, system_servers
 from einbox.finding import FAIL, OK, WARN, Finding
 from einbox.health import readiness
 from einbox.settings import is_loopback
@@ -148,7 +149,7 @@ def _primaries(_now: datetime) -> Iterator[Finding]:
 
 def _names(_now: datetime) -> Iterator[Finding]:
     domains = Domain.objects.filter(is_drill=False).order_by("name").values_list("name", flat=True)
-    yield from mx.examine(settings.SMTP_HOSTNAME, list(domains), mx.Resolver(mx.system_servers()))
+    yield from mx.examine(settings.SMTP_HOSTNAME, list(domains), Resolver(system_servers()))
 
 
 def _dial(route: Route, host: RouteHost) -> Finding:
@@ -197,9 +198,10 @@ def _age(name: str, tag: Tag, every: timedelta, now: datetime, never: str) -> Fi
 
 
 def _queue(now: datetime) -> Iterator[Finding]:
-    if soon := Delivery.objects.filter(EXPIRES_SOON).count():
-        first = Delivery.objects.filter(EXPIRES_SOON).order_by("expires_at").values_list("expires_at", flat=True)[0]
-        sentence = f"{soon} deliveries expire soon, the first on {first:%Y-%m-%d %H:%M} UTC: `queue list --expiring`."
+    soon = Delivery.objects.filter(EXPIRES_SOON).aggregate(count=Count("pk"), first=Min("expires_at"))
+    if soon["count"]:
+        at = f"{soon['first']:%Y-%m-%d %H:%M} UTC"
+        sentence = f"{soon['count']} deliveries expire soon, the first on {at}: `queue list --expiring`."
         yield Finding("expiry", WARN, sentence)
     waiting = Delivery.objects.filter(state__in=UNFINISHED)
     oldest = waiting.filter(route__state=RouteState.UP).order_by("created_at").first()

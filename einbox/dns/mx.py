@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 
 from einbox.dns.message import Kind
-from einbox.dns.resolver import Resolver, UnansweredError, is_reserved, system_servers
+from einbox.dns.resolver import Resolver, UnansweredError, is_reserved
 from einbox.finding import FAIL, OK, WARN, Finding
-
-__all__ = ["Resolver", "examine", "system_servers"]
 
 LONG_TTL = 3600  # seconds; a change of the MX takes that long to be seen
 
