@@ -43,14 +43,6 @@ class _Hashes(dict[str, str]):
 _TERMS, _PREFIXES = _Hashes(b"term"), _Hashes(b"prefix")
 
 
-def _hash(term: str) -> str:
-    return _TERMS[term]
-
-
-def _prefix(term: str) -> str:
-    return _PREFIXES[term]
-
-
 def forget() -> None:
     """Drop hashes kept in memory: the keys of the settings are others now."""
     _TERMS.clear()
@@ -59,12 +51,12 @@ def forget() -> None:
 
 def _beginnings(fields: Mapping[str, str]) -> list[str]:
     words = {word for name in BEGINNINGS for word in fields.get(name, "").split()}
-    return sorted(_prefix(prefix) for prefix in prefixes(words))
+    return sorted(_PREFIXES[prefix] for prefix in prefixes(words))
 
 
 def row(message_id: int, fields: Mapping[str, str]) -> Row:
     """The index row for the terms of a message (spool.mime.terms.of_message), ready for `write`."""
-    hashed = {name: list(map(_TERMS.__getitem__, fields.get(name, "").split())) for name in FIELDS}
+    hashed = {name: [_TERMS[word] for word in fields.get(name, "").split()] for name in FIELDS}
     if connection.vendor == "sqlite":
         return message_id, *(" ".join(hashed[name]) for name in FIELDS), " ".join(_beginnings(fields))
     return message_id, _vector(hashed, _beginnings(fields))
@@ -136,15 +128,15 @@ def matching(phrases: Sequence[Phrase]) -> RawSQL:
 def _fts5(phrase: Phrase) -> str:
     """Only hashes reach the query language: nothing of it can be typed."""
     fields = phrase.field or " ".join(FIELDS)
-    said = f'{{{fields}}} : "{" ".join(map(_hash, phrase.words))}"'
+    said = f'{{{fields}}} : "{" ".join(_TERMS[word] for word in phrase.words)}"'
     if phrase.open_end and phrase.field in ("", *BEGINNINGS):
-        return f"({said} OR {{beginnings}} : {_prefix(phrase.words[0])})"
+        return f"({said} OR {{beginnings}} : {_PREFIXES[phrase.words[0]]})"
     return said
 
 
 def _tsquery(phrase: Phrase) -> str:
     weight = f":{WEIGHTS[phrase.field]}" if phrase.field else ""
-    said = "(" + " <-> ".join(f"{_hash(word)}{weight}" for word in phrase.words) + ")"
+    said = "(" + " <-> ".join(f"{_TERMS[word]}{weight}" for word in phrase.words) + ")"
     if phrase.open_end and phrase.field in ("", *BEGINNINGS):
-        return f"({said} | p{_prefix(phrase.words[0])})"
+        return f"({said} | p{_PREFIXES[phrase.words[0]]})"
     return said
