@@ -7,7 +7,6 @@ nothing. A message that could not be read is tried again later, and after ATTEMP
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from django.db import connection, models, transaction
@@ -23,6 +22,7 @@ from spool.mime.parsed import MailAddress, ParsedMessage
 from spool.models import Message, MessageText
 from spool.queue import content, extracted, searchindex
 from spool.queue.parsepool import Reply
+from spool.queue.settle import batch_detail
 
 log = logging.getLogger(__name__)
 
@@ -145,13 +145,5 @@ def _still_ours(row: Message | None, claimed: Message) -> bool:
 def _record(rows: list[Message]) -> None:
     if not rows:
         return
-    root = sha256()
-    for row in rows:
-        root.update(row.pk.to_bytes(8, "big") + bytes(row.content_hash))
-    detail = {
-        "count": len(rows),
-        "first": encode(rows[0].pk),
-        "last": encode(rows[-1].pk),
-        "root": root.hexdigest(),
-    }
+    detail = batch_detail((row.pk, bytes(row.content_hash)) for row in rows)
     record(Tag.BATCH_ACCEPTED, detail=detail, actor=SYSTEM)
