@@ -19,7 +19,7 @@ class Route(models.Model):
 
     state = models.CharField(max_length=16, choices=RouteState, default=RouteState.UP)
     state_since = models.DateTimeField()
-    # The last probe that agreed with `state`; `up` older than 60 s counts as stale (design: accepting is safe).
+    # The last probe that agreed with `state`; `up` older than 60 s counts as stale: accepting is safe.
     confirmed_at = models.DateTimeField(null=True)
     good_probes = models.PositiveIntegerField(default=0)
     bad_probes = models.PositiveIntegerField(default=0)

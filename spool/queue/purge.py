@@ -16,7 +16,7 @@ from spool.models import Delivery, Message
 from spool.queue import compact, content, expiry, searchindex
 from spool.queue.settle import batch_detail
 
-KEPT_FOR_REVIEW = timedelta(days=30)  # removed, bounced and expired mail can be redelivered so long (design 2)
+KEPT_FOR_REVIEW = timedelta(days=30)  # removed, bounced and expired mail can be redelivered so long
 
 
 def purge(*, now: datetime, limit: int = 500) -> int:
