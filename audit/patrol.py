@@ -92,7 +92,7 @@ def _beyond() -> Break | None:
     """Sealed events outside of 1 to the head, which sealing never makes."""
     if Event.objects.filter(seq__lt=1).exists():
         return Break(0, "stands before the first event")
-    head = ChainHead.objects.get(pk=1)
+    head = ChainHead.objects.get(pk=1)  # read again: sealing may have gone on
     if Event.objects.filter(seq__gt=head.seq).exists():
         return Break(head.seq + 1, f"the chain was sealed only up to {head.seq}")
     return None

@@ -21,6 +21,7 @@ from spool.models import Counter, Delivery, Heartbeat, Message, Outage, Route
 from spool.queue.expiry import EXPIRES_SOON
 
 HOUR = timedelta(hours=1)
+NEVER = datetime.min.replace(tzinfo=UTC)  # longer ago than any alarm waits
 Rows = dict[tuple[str, ...], float]
 
 
@@ -82,9 +83,10 @@ class DatabaseCollector(Collector):
         rows |= {tag: float(number) for tag, number in recent.annotate(n=Count("id"))}
         yield _gauge("events_last_hour", "Audit events of the last hour", ["tag"], {(t,): n for t, n in rows.items()})
         head = ChainHead.objects.filter(pk=1).first() or ChainHead()
-        verified, broken = self._age(head.verified_at or datetime.min.replace(tzinfo=UTC)), head.broken_seq is not None
+        verified = self._age(head.verified_at or NEVER)
         yield _gauge("audit_verified_seconds", "Since the audit chain was last verified", [], {(): verified})
-        yield _gauge("audit_chain_broken", "1 when the audit chain does not verify", [], {(): float(broken)})
+        broken = float(head.broken_seq is not None)
+        yield _gauge("audit_chain_broken", "1 when the audit chain does not verify", [], {(): broken})
         unsealed = Event.objects.filter(seq=None).aggregate(at=Min("at"))["at"]
         yield _gauge("oldest_unsealed_event_seconds", "Age of the oldest unsealed event", [], {(): self._age(unsealed)})
 
