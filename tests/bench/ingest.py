@@ -12,7 +12,6 @@ import json
 import os
 import random
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -89,7 +88,8 @@ class Writer:
         from spool.queue import ingest
         from spool.queue.ingest import Incoming, Recipient
 
-        box, made = self.mailbox, {}
+        box = self.mailbox
+        made: dict[int, float] = {}
         to = (Recipient(box.address, box.domain.route_id, mailbox_id=box.pk, visible=True),)
         for start in range(0, count, together):
             mails = [
@@ -183,7 +183,7 @@ def lag(writer: Writer, seconds: int) -> dict[str, Any]:
             over.set()
             connection.close()
 
-    parsesweep.store = store
+    parsesweep.store = store  # type: ignore[attr-defined]  # observed where it is called
     began = time.monotonic()
     feeder = threading.Thread(target=feed)
     feeder.start()
@@ -193,7 +193,7 @@ def lag(writer: Writer, seconds: int) -> dict[str, Any]:
     feeder.join()
     took = time.monotonic() - began
     drain()
-    parsesweep.store = real
+    parsesweep.store = real  # type: ignore[attr-defined]
     waits = sorted(found[key] - at for key, at in accepted.items())
     return {
         "case": f"lag-at-{RATE}",
@@ -240,7 +240,8 @@ def main() -> None:
 
         store = {"store": "postgresql" if options.database else "sqlite", "size": SIZE, "encryption": True}
         writer = Writer()
-        cases = [lambda: rates(writer, options.rounds)] if options.rounds else []
+        cases: list[Callable[[], dict[str, Any]]] = []
+        cases += [lambda: rates(writer, options.rounds)] if options.rounds else []
         cases += [lambda: lag(writer, options.seconds)] if options.seconds else []
         cases += [lambda: backlog(writer, options.backlog)] if options.backlog else []
         cases += [lambda: size(writer.number)]
@@ -252,4 +253,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

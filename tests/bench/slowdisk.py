@@ -29,7 +29,7 @@ def build(folder: Path) -> Path | None:
         return None
     source, library = folder / "slowdisk.c", folder / "slowdisk.so"
     source.write_text(SOURCE)
-    command = [compiler, "-shared", "-fPIC", "-O2", f"-DDELAY_MS={DELAY_MS}", "-o", library, source, "-ldl"]
+    command = [compiler, "-shared", "-fPIC", "-O2", f"-DDELAY_MS={DELAY_MS}", "-o", str(library), str(source), "-ldl"]
     subprocess.run(command, check=True)
     library.chmod(0o755)
     return library
