@@ -20,6 +20,7 @@ from itertools import accumulate
 from typing import Any
 
 from tests.bench.processes import cpu_seconds
+from tests.bench.product import SETTINGS
 
 SIZE = 4096  # octets of a message
 RATE = 200  # messages a second that are accepted while the wait is measured
@@ -33,9 +34,7 @@ def prepare(home: str, database: str) -> None:
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "einbox.settings",
         "EINBOX_HOME": home,
-        "EINBOX_LOG_LEVEL": "WARNING",
-        "EINBOX_SECRET_KEY": "bench-only-" + "k" * 40,
-        "EINBOX_FIELD_KEYS": "0badcafe:" + "A" * 43 + "=",
+        **SETTINGS,
     }
     if database:
         os.environ["EINBOX_DATABASE_URL"] = database

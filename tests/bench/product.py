@@ -17,6 +17,11 @@ from tests.doubles.installation import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 30
+SETTINGS = {
+    "EINBOX_LOG_LEVEL": "WARNING",
+    "EINBOX_SECRET_KEY": "bench-only-" + "k" * 40,
+    "EINBOX_FIELD_KEYS": "0badcafe:" + "A" * 43 + "=",
+}
 
 
 @dataclass(frozen=True)
@@ -34,32 +39,28 @@ def postgresql_programs() -> Path | None:
     return found[-1] if found else None
 
 
-def environment(home: Path, store: Store, port: int, preload: Path | None) -> dict[str, str]:
+def environment(home: Path, store: Store, port: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EINBOX_", "DJANGO_"))}
-    kept |= {
+    kept |= SETTINGS | {
         "EINBOX_HOME": str(home),
         "EINBOX_SMTP": f"127.0.0.1:{port}",
         "EINBOX_SMTPD_SESSIONS_PER_CLIENT": "1000",
-        "EINBOX_LOG_LEVEL": "WARNING",
-        "EINBOX_SECRET_KEY": "bench-only-" + "k" * 40,
-        "EINBOX_FIELD_KEYS": "0badcafe:" + "A" * 43 + "=",
     }
-    kept |= {"EINBOX_DATABASE_URL": store.url} if store.url else {}
-    return kept | ({"LD_PRELOAD": str(preload)} if preload else {})
+    return kept | ({"EINBOX_DATABASE_URL": store.url} if store.url else {})
 
 
 @contextmanager
 def einbox(home: Path, store: Store, preload: Path | None = None) -> Iterator[Peer]:
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)
-    settings = environment(home, store, port, None)
+    settings = environment(home, store, port)
     people = home / "people.csv"
     # smtp-source numbers its recipients: 1b@…, 2b@…
     people.write_text("address\n" + "".join(f"{n}b@example.test\n" for n in ["", *range(51)]))
     for command in ("migrate -v0", "domain add example.test --primary 127.0.0.1:9", f"mailbox import {people}"):
         manage = [sys.executable, "manage.py", *command.split()]
         subprocess.run(manage, cwd=ROOT, env=settings, check=True, stdout=subprocess.DEVNULL)
-    settings = environment(home, store, port, preload)
+    settings |= {"LD_PRELOAD": str(preload)} if preload else {}
     process = subprocess.Popen([sys.executable, "manage.py", "smtpd"], cwd=ROOT, env=settings)
     try:
         wait_for_port(port)
