@@ -18,7 +18,9 @@ OCTETS = 5  # of a hash, written in hex: one of a million words is taken for ano
 CACHED = 100_000  # terms whose hash is kept in memory
 GAP = 1  # positions between fields, so that no phrase reaches over
 BEGINNINGS = ("subject", "sender", "recipients", "files")  # fields whose words are found by their first letters
-WEIGHTS = {"subject": "A", "sender": "B", "recipients": "C", "files": "C", "body": ""}  # "" is D
+# A tsvector knows four weights; "" is D. File names share the body's, and are written once more under FILE.
+WEIGHTS = {"subject": "A", "sender": "B", "recipients": "C", "files": "", "body": ""}
+FILE = "f"  # begins a lexeme of PostgreSQL's that only file names have
 _MERGE_PAGES = 200
 
 Row = tuple[int | str, ...]
@@ -50,8 +52,14 @@ def forget() -> None:
 
 
 def _beginnings(fields: Mapping[str, str]) -> list[str]:
-    words = {word for name in BEGINNINGS for word in fields.get(name, "").split()}
-    return sorted(_PREFIXES[prefix] for prefix in prefixes(words))
+    found = (f"{name}:{prefix}" for name in BEGINNINGS for prefix in prefixes(fields.get(name, "").split()))
+    return sorted(_PREFIXES[one] for one in found)
+
+
+def _open_ends(phrase: Phrase) -> list[str]:
+    """Hashes of what the unfinished word may begin, one for each field it may stand in."""
+    fields = [phrase.field] if phrase.field else BEGINNINGS
+    return [_PREFIXES[f"{name}:{phrase.words[0]}"] for name in fields] if phrase.open_end else []
 
 
 def row(message_id: int, fields: Mapping[str, str]) -> Row:
@@ -70,6 +78,8 @@ def _vector(hashed: Mapping[str, Sequence[str]], beginnings: Iterable[str]) -> s
         weight = WEIGHTS[name]
         for word in hashed[name]:
             places.setdefault(word, []).append(f"{position}{weight}")
+            if name == "files":
+                places.setdefault(FILE + word, []).append(str(position))
             position += 1
         position += GAP
     parts = [f"{word}:{','.join(at[:255])}" for word, at in places.items()]  # PostgreSQL keeps 255 of a lexeme
@@ -129,14 +139,11 @@ def _fts5(phrase: Phrase) -> str:
     """Only hashes reach the query language: nothing of it can be typed."""
     fields = phrase.field or " ".join(FIELDS)
     said = f'{{{fields}}} : "{" ".join(_TERMS[word] for word in phrase.words)}"'
-    if phrase.open_end and phrase.field in ("", *BEGINNINGS):
-        return f"({said} OR {{beginnings}} : {_PREFIXES[phrase.words[0]]})"
-    return said
+    return "(" + " OR ".join([said, *(f"{{beginnings}} : {one}" for one in _open_ends(phrase))]) + ")"
 
 
 def _tsquery(phrase: Phrase) -> str:
-    weight = f":{WEIGHTS[phrase.field]}" if phrase.field else ""
-    said = "(" + " <-> ".join(f"{_TERMS[word]}{weight}" for word in phrase.words) + ")"
-    if phrase.open_end and phrase.field in ("", *BEGINNINGS):
-        return f"({said} | p{_PREFIXES[phrase.words[0]]})"
-    return said
+    mark = FILE if phrase.field == "files" else ""
+    weight = f":{WEIGHTS[phrase.field]}" if phrase.field and not mark else ""
+    said = "(" + " <-> ".join(f"{mark}{_TERMS[word]}{weight}" for word in phrase.words) + ")"
+    return "(" + " | ".join([said, *(f"p{one}" for one in _open_ends(phrase))]) + ")"

@@ -47,12 +47,14 @@ def test_words_phrases_fields_and_beginnings() -> None:
     for text in (
         "fox ", "QUICK dog. ", '"brown fox"', '"over the lazy dog"', "example ", "from:erika@outside.test", "to:anna ",
         "subject:zanzibar ", "file:quittung.pdf",
-        "quittung ", "会議", "明日", "invo", "zanz", "from:outs", "fox zanzibar ",
+        "quittung ", "会議", "明日", "invo", "zanz", "from:outs", "subject:invo", "file:quitt",
+        "fox zanzibar ",
     ):  # fmt: skip
         assert find(text) == [made], text
     for text in (
         "hound ", '"fox brown"', "subject:fox ", "from:anna ", '"of zanzibar erika"', "議会", "invo ", "inv zzz",
-        "file:zanzibar ", '"outside test anna"',
+        "file:zanzibar ", '"outside test anna"', "to:quittung.pdf ",
+        "file:anna ", "file:fox ", "subject:outs", "to:invo",
     ):  # fmt: skip
         assert find(text) == [], text
 
