@@ -22,12 +22,12 @@ class Certificate:
 
     def __init__(self, certificate: str, key: str) -> None:
         """Raises OSError or ssl.SSLError: a server must not start with a certificate it cannot use."""
-        self._files = Path(certificate), Path(key)
+        self.files = Path(certificate), Path(key)
         self._mark = self._look()
-        self.context = make_context(*self._files)
+        self.context = make_context(*self.files)
 
     def _look(self) -> tuple[tuple[int, int], ...]:
-        return tuple((stat.st_mtime_ns, stat.st_ino) for stat in (path.stat() for path in self._files))
+        return tuple((stat.st_mtime_ns, stat.st_ino) for stat in (path.stat() for path in self.files))
 
     def reload_if_changed(self, *, force: bool = False) -> None:
         try:
@@ -35,7 +35,7 @@ class Certificate:
             if mark == self._mark and not force:
                 return
             self._mark = mark
-            self.context = make_context(*self._files)
+            self.context = make_context(*self.files)
         except (OSError, ssl.SSLError) as error:
             log.warning("the new certificate cannot be used, the old one stays: %s", type(error).__name__)
             return

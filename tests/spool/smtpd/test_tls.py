@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -72,8 +73,44 @@ def test_what_is_sent_behind_starttls_in_clear_is_never_heard(
         assert not Message.objects.exists()
 
 
-def test_old_versions_of_tls_are_refused(anna: Mailbox, certificate: Certificate) -> None:
-    assert certificate.context.minimum_version is ssl.TLSVersion.TLSv1_2
+def handshake(server: ServerInThread, context: ssl.SSLContext) -> str:
+    """The version agreed on; raises ssl.SSLError when there is none."""
+    with server.client() as client:
+        assert client.say("STARTTLS").startswith("220")
+        with context.wrap_socket(client.socket) as layer:
+            return layer.version() or ""
+
+
+def lenient(newest: ssl.TLSVersion, ciphers: str) -> ssl.SSLContext:
+    """A client that would agree to anything old."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    with warnings.catch_warnings():  # Python warns of old versions, as it should
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = newest
+    return context
+
+
+def test_old_versions_and_ciphers_of_tls_are_refused(anna: Mailbox, certificate: Certificate) -> None:
+    old = lenient(ssl.TLSVersion.TLSv1_1, "ALL")
+    cbc, static = (lenient(ssl.TLSVersion.TLSv1_2, suite) for suite in ("ECDHE-ECDSA-AES128-SHA", "AES128-GCM-SHA256"))
+    permissive = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # shows that these clients can, if a server lets them
+    permissive.set_ciphers("ALL:@SECLEVEL=0")
+    permissive.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    permissive.load_cert_chain(*certificate.files)
+    with ServerInThread(certificate=certificate) as server:
+        for context in (old, cbc, static):
+            with pytest.raises(ssl.SSLError):
+                handshake(server, context)
+        assert handshake(server, lenient(ssl.TLSVersion.TLSv1_2, "ALL")) == "TLSv1.2"
+        wait_for(lambda: not server.server.connections)
+        certificate.context = permissive
+        assert [handshake(server, context) for context in (old, cbc)] == ["TLSv1.1", "TLSv1.2"]
+
+
+def test_a_handshake_that_is_none_ends_the_session(anna: Mailbox, certificate: Certificate) -> None:
     with ServerInThread(certificate=certificate) as server, server.client() as client:
         client.say("STARTTLS")
         client.send(b"this is no handshake\r\n")
