@@ -19,14 +19,16 @@ from tests.factories.spool import make_raw
 from tests.waiting import wait_for
 
 
-def write_certificate(folder: Path, name: str = "einbox.test") -> tuple[str, str]:
+def write_certificate(folder: Path, name: str = "einbox.test", *, days: int = 1) -> tuple[str, str]:
     """A self-signed certificate and key in PEM files."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    names = x509.SubjectAlternativeName([x509.DNSName(name)])
     now = datetime.now(UTC)
     built = x509.CertificateBuilder(
         issuer_name=subject, subject_name=subject, public_key=key.public_key(),
-        serial_number=x509.random_serial_number(), not_valid_before=now, not_valid_after=now + timedelta(days=1),
+        serial_number=x509.random_serial_number(), not_valid_before=now, not_valid_after=now + timedelta(days=days),
+        extensions=[x509.Extension(names.oid, critical=False, value=names)],
     ).sign(key, hashes.SHA256())  # fmt: skip
     certificate, private = folder / "cert.pem", folder / "key.pem"
     certificate.write_bytes(built.public_bytes(serialization.Encoding.PEM))
