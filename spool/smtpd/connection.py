@@ -103,7 +103,7 @@ class Connection(Wire):
         mail = grammar.read_mail(argument)
         if mail.size > self.limits.message_size:
             raise Refused(replies.TOO_LARGE)
-        if self.server.low_on_disk:
+        if self.server.full(mail.size):
             raise Refused(replies.FULL)
         view = self.server.view
         if view is None:

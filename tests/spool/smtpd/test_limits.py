@@ -188,6 +188,12 @@ def test_disk_headroom() -> None:
         assert client.say("MAIL FROM:<a@outside.test>").startswith("452 4.3.1")
 
 
+def test_a_declared_size_without_room_is_put_off_at_mail() -> None:
+    with limited(memory=100_000) as server, server.client() as client:
+        assert client.say("MAIL FROM:<a@outside.test> SIZE=100001") == "452 4.3.1 Not enough room now; try again later"
+        assert client.say("MAIL FROM:<a@outside.test> SIZE=100000") == "250 2.1.0 Ok"
+
+
 @pytest.mark.parametrize("phase", ["command", "data"])
 def test_a_silent_client_is_sent_away(phase: str) -> None:
     with limited(idle=0.3, data_idle=0.3) as server, server.client() as client:
