@@ -126,9 +126,9 @@ class Connection(Wire):
         verdict = decide(mail.view, path, mail.sender, put_off=server.put_off, limits=self.limits, now=server.clock())
         if verdict.probe_route_id is not None:
             server.arrived(verdict.probe_route_id)
-        if verdict.reply in replies.HARVESTED and server.harvest.unknown(self.client, self.seen):
-            self._errors = max(self._errors, self.limits.errors_soft)  # late from now on, whatever the session
         if verdict.recipient is None:
+            if verdict.reply in replies.HARVESTED and server.harvest.unknown(self.client, self.seen):
+                self._errors = max(self._errors, self.limits.errors_soft)  # late from now on, whatever the session
             raise Refused(verdict.reply)
         mail.recipients.append(verdict.recipient)
         self._out.append(server.recipient_ok)

@@ -1,12 +1,14 @@
 """Addresses learned from a real server's answers, and how long they are known."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from itertools import count
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from audit.models import Event
@@ -17,6 +19,8 @@ from spool.queue.addresses import Directory, Kind
 from spool.queue.drain import Drain
 from spool.queue.ingest import Recipient
 from spool.queue.recipients import Fate, plan
+from spool.smtp.client import Result
+from spool.smtp.replies import Outcome, Phase
 from tests.doubles.primary import Primary, close, reply
 from tests.doubles.smtpd import ServerInThread
 from tests.factories.spool import make_domain, make_mailbox, make_message, make_raw, make_route
@@ -210,3 +214,25 @@ def test_people_may_write_to_a_learned_address() -> None:
     found = plan(to="zoe@example.test", cc="", bcc="", mailbox=make_mailbox("anna@example.test"))
     assert [one.fate for one in found.everybody] == [Fate.KEPT]
     assert not found.problems
+
+
+def test_drains_that_learn_and_forget_the_same_addresses_at_once_all_get_through(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    domain = make_domain("example.test")
+    deliveries = list(accept(domain, *(f"p{number}@example.test" for number in range(20))).deliveries.all())
+    good = Result("", Phase.DOT, Outcome.DELIVERED, 250, "2.0.0", "kept")
+    gone = Result("", Phase.RCPT, Outcome.PERMANENT, 550, "5.1.1", "gone")
+
+    def drain_once(turn: int) -> None:
+        try:
+            half = [(one, gone if index % 3 == turn % 3 else good) for index, one in enumerate(deliveries)]
+            learned.note(half if turn % 2 else reversed(half), now=timezone.now() + timedelta(hours=2 * turn))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(drain_once, range(24)))
+    assert not caplog.records
+    learned.note([(one, good) for one in deliveries], now=timezone.now())
+    assert len(known()) == 20
