@@ -7,7 +7,7 @@ become one term a character; a question in them is a phrase. Linear in the text,
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from spool.mime.parsed import MailAddress, ParsedMessage
@@ -17,6 +17,7 @@ MAX_BODY = 12_000  # terms; with the other fields below the 16,383 positions of 
 MAX_FIELD = 200  # terms of every other field
 MAX_TEXT = 200_000  # characters of a text that are looked at
 MAX_ADDRESSES = 50  # of each header field
+MAX_RUN = 256  # characters without a space that are normalised together
 PREFIXES = range(3, 7)  # lengths of the beginnings of words that can be found
 FIELDS = ("subject", "sender", "recipients", "files", "body")
 
@@ -24,20 +25,29 @@ _ASCII_WORD = re.compile(r"[a-z0-9]+")
 _SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _SPACELESS += "\U00020000-\U0003134f"
 _WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
+_LONG_RUN = re.compile(rf"(\S{{{MAX_RUN + 1},}})")
 _MARKS = re.compile(
     "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f\u00ad\u200b-\u200f\u2060\ufeff]+"
 )
 
 
+def _folded(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    return unicodedata.normalize("NFC", _MARKS.sub("", plain))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """`text` with long runs cut: normalising takes the square of the number of combining marks that touch."""
+    for number, part in enumerate(_LONG_RUN.split(text)):
+        size = MAX_RUN if number % 2 else len(part) + 1
+        yield from (part[start : start + size] for start in range(0, len(part), size))
+
+
 def terms(text: str, limit: int = MAX_FIELD) -> list[str]:
     """The terms of `text` in order, at most `limit`."""
     text = text[:MAX_TEXT]
-    if text.isascii():
-        found = _ASCII_WORD.findall(text.lower())
-    else:
-        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-        found = _WORD.findall(unicodedata.normalize("NFC", _MARKS.sub("", folded)))
-    found = found[:limit]
+    words = _ASCII_WORD.findall(text.lower()) if text.isascii() else _WORD.findall("".join(map(_folded, _pieces(text))))
+    found: list[str] = words[:limit]
     if found and max(map(len, found)) > MAX_TERM:
         return [term[:MAX_TERM] for term in found]
     return found

@@ -174,6 +174,12 @@ def test_a_message_that_hangs_its_process_costs_its_neighbours_nothing() -> None
     pool.stop()
 
 
+@pytest.mark.parametrize("marks", ["\u0301\u0323", "\u0651\u0650"])
+def test_a_word_of_nothing_but_combining_marks_is_read_in_time(small_pool: ParsePool, marks: str) -> None:
+    raw = b"Content-Type: text/plain; charset=utf-8\r\n\r\nplan a" + (marks * 100_000).encode()
+    assert "plan" in small_pool.run("parse", raw).head["terms"]["body"]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_what_fails_among_others_is_judged_alone_and_they_are_stored() -> None:
     class Allergic(ParsePool):
