@@ -93,8 +93,15 @@ def read_name(octets: bytes, at: int) -> tuple[str, int]:
         size += length + 1
         if at + length > len(octets) or size >= MAX_NAME:
             raise MessageError("a name runs beyond its end")
-        labels.append(octets[at : at + length].decode("ascii", "backslashreplace").lower().replace(".", "\\."))
+        labels.append("".join(map(_shown, octets[at : at + length])).lower())
         at += length
+
+
+def _shown(octet: int) -> str:
+    """As in master files (RFC 1035 section 5.1): what a server names steers no terminal and forges no line."""
+    if octet in b".\\":
+        return "\\" + chr(octet)
+    return chr(octet) if 0x21 <= octet < 0x7F else f"\\{octet:03d}"
 
 
 def _byte(octets: bytes, at: int) -> int:

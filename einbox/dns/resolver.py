@@ -122,7 +122,9 @@ class Resolver:
     def _exactly(self, channel: socket.socket, count: int) -> bytes:
         octets = b""
         while len(octets) < count:
-            channel.settimeout(max(0.01, self._left()))
+            if (left := self._left()) <= 0:
+                raise TimeoutError
+            channel.settimeout(left)
             more = channel.recv(count - len(octets))
             if not more:
                 raise ConnectionResetError

@@ -4,12 +4,14 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 from einbox.dns.message import HEADER, IN, RECORD, RESPONSE, TRUNCATED, Kind, encode_name, read_name
 
 Row = tuple[Kind, str, int]  # kind, value ("20 mx.example" for an MX), TTL
 Table = dict[str, list[Row]]
+TRICKLE = 2_000  # octets that a trickling server announces
 Twist = Callable[[bytes], list[bytes]]  # what is sent by UDP instead of the answer
 
 
@@ -44,8 +46,18 @@ def answer(query: bytes, table: Table, *, code: int = 0) -> bytes:
 class NameServer:
     """`with NameServer(table) as server:`; `server.address` for a resolver. `asked` counts by transport."""
 
-    def __init__(self, table: Table, *, code: int = 0, truncate: bool = False, twist: Twist | None = None) -> None:
-        self.table, self.code, self.truncate, self.twist = table, code, truncate, twist
+    def __init__(
+        self,
+        table: Table,
+        *,
+        code: int = 0,
+        truncate: bool = False,
+        twist: Twist | None = None,
+        trickle: bool = False,  # by TCP an octet every few milliseconds; `trickled` counts them
+    ) -> None:
+        self.table, self.code, self.truncate, self.twist, self.trickle = table, code, truncate, twist, trickle
+        self.trickled = 0
+        self.over = threading.Event()
         self.asked = {"udp": 0, "tcp": 0}
         self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.datagrams.bind(("127.0.0.1", 0))
@@ -74,8 +86,18 @@ class NameServer:
                 if not head:
                     return
                 self.asked["tcp"] += 1
+                if self.trickle:
+                    self._trickle(channel)
+                    continue
                 reply = answer(channel.recv(int.from_bytes(head, "big")), self.table, code=self.code)
                 channel.sendall(len(reply).to_bytes(2, "big") + reply)
+
+    def _trickle(self, channel: socket.socket) -> None:
+        with suppress(OSError):
+            channel.sendall(TRICKLE.to_bytes(2, "big"))
+            while self.trickled < TRICKLE and not self.over.wait(0.002):
+                channel.sendall(b"x")
+                self.trickled += 1
 
     def __enter__(self) -> "NameServer":
         for thread in self.threads:
@@ -85,6 +107,7 @@ class NameServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.over.set()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
             last.sendto(b"", self.address)
         socket.create_connection(self.address).close()

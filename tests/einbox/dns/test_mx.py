@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from einbox.dns.message import Kind
+from einbox.dns.message import Kind, encode_name, read_name
 from einbox.dns.mx import examine
 from einbox.dns.resolver import Resolver, UnansweredError, is_reserved, system_servers
 from einbox.finding import FAIL, OK, WARN
 from tests.doubles.installation import free_port
-from tests.doubles.nameserver import NameServer, Row, Table
+from tests.doubles.nameserver import TRICKLE, NameServer, Row, Table
 
 pytestmark = pytest.mark.pure
 HOST, DOMAIN = "einbox.firm.de", "firm.de"
@@ -85,6 +85,24 @@ def test_silence_costs_a_limited_time_over_all_domains_and_is_a_warning() -> Non
         assert "could not be checked" in findings[0].sentence
         assert server.asked["udp"] == 1
         assert time.monotonic() - started < 5
+
+
+def test_an_answer_that_trickles_in_ends_with_the_time_for_all_questions() -> None:
+    """An octet now and then, each in time, must not add up."""
+    with NameServer({DOMAIN: [PRIMARY]}, truncate=True, trickle=True) as server:
+        with pytest.raises(UnansweredError):
+            Resolver((server.address,), seconds=0.3).ask(DOMAIN, Kind.MX)
+        assert server.trickled < TRICKLE / 2
+
+
+@pytest.mark.parametrize("evil", ["\x1b[2j", "a\nok", "a b", "\x9b"])
+def test_a_name_that_steers_the_terminal_is_shown_in_digits(evil: str) -> None:
+    octets = evil.encode("latin-1")
+    label = bytes([len(octets)]) + octets
+    value, _end = read_name(label + encode_name("firm.de"), 0)
+    assert value.isprintable()
+    assert " " not in value
+    assert value.endswith(".firm.de")
 
 
 def test_no_name_server_at_all_is_a_warning(tmp_path: Path) -> None:
