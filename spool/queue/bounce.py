@@ -3,6 +3,7 @@
 Only for mail written here (rule 7: automatic DSNs never go outside); einbox sends nobody else a bounce.
 """
 
+import logging
 from datetime import datetime
 
 from django.conf import settings
@@ -10,11 +11,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from spool.ids import encode, new_id
+from spool.mime.compose import ComposeError
 from spool.mime.dsn import Action, Notice, RecipientStatus, notification
 from spool.mime.parsed import MailAddress
 from spool.models import Delivery
 from spool.queue import content, ingest
 from spool.smtp.client import Result
+
+log = logging.getLogger(__name__)
 
 
 def failed(delivery: Delivery, result: Result, *, now: datetime, expired: bool = False) -> ingest.Ready | None:
@@ -71,5 +75,10 @@ def _prepare(
         original=original,
         arrived=message.accepted_at,
     )
+    try:
+        raw = notification(notice)
+    except ComposeError:  # the event says that he was not told; all others wait behind this one
+        log.error("no notice can be written about delivery %s", delivery.public_id)
+        return None
     recipient = ingest.Recipient(mailbox.address, mailbox.domain.route_id, mailbox_id=mailbox.pk, visible=True)
-    return ingest.prepare(ingest.Incoming(raw=notification(notice), recipients=(recipient,), reverse_path=""))
+    return ingest.prepare(ingest.Incoming(raw=raw, recipients=(recipient,), reverse_path=""))

@@ -11,7 +11,7 @@ from django.utils import timezone
 from audit.models import Event
 from audit.tags import Tag
 from spool.enums import DeliveryState, Direction, RouteState
-from spool.models import Delivery, Message, Route, RouteChange
+from spool.models import Delivery, Mailbox, Message, Route, RouteChange
 from spool.queue import acts, content, holding, transitions
 from spool.queue.expiry import EXPIRES_SOON, LAST_NOTICE, expire, warn
 from spool.queue.ingest import Recipient
@@ -96,6 +96,22 @@ def test_strangers_are_never_told() -> None:
     assert warn(now=NOW) == 1
     assert Message.objects.count() == 1
     assert Event.objects.get(tag=Tag.DELIVERY_WARNED.value).detail["author_told"] is False
+
+
+def test_a_notice_that_cannot_be_written_stops_no_other() -> None:
+    message, author = outbound()
+    message.deliveries.update(expires_at=NOW + DAY)  # the first in the sweep
+    Mailbox.objects.filter(address=author).update(address=f"m\u00fcller@{author.rpartition('@')[2]}")
+    other = tried(left=6 * DAY)
+    assert warn(now=NOW) == 2
+    other.refresh_from_db()
+    assert other.warned == 1
+    told = {
+        event.target_id: event.detail["author_told"] for event in Event.objects.filter(tag=Tag.DELIVERY_WARNED.value)
+    }
+    assert told[message.deliveries.get().public_id] is False
+    assert expire(now=NOW + 2 * DAY) == 1
+    assert not list(notices())
 
 
 def test_what_was_never_warned_of_is_warned_of_and_gets_a_whole_day() -> None:
