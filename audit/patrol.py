@@ -27,7 +27,9 @@ def step(*, now: datetime, size: int = SLICE) -> bool:
     patrol = ChainPatrol.objects.get_or_create(pk=1, defaults={"hash": GENESIS, "round_hash": GENESIS})[0]
     head = ChainHead.objects.filter(pk=1).first()
     if head is None:
-        return False
+        if not Event.objects.filter(seq__isnull=False).exists():
+            return False
+        head = ChainHead(hash=GENESIS)  # deleted: whatever is sealed stands behind it
     if patrol.round_began is not None or _is_due(patrol.round_ended, ALL_EVERY, now):
         _step_of_round(patrol, head, now=now, size=size)
     elif _is_due(patrol.at, NEW_EVERY, now):
@@ -92,7 +94,8 @@ def _beyond() -> Break | None:
     """Sealed events outside of 1 to the head, which sealing never makes."""
     if Event.objects.filter(seq__lt=1).exists():
         return Break(0, "stands before the first event")
-    head = ChainHead.objects.get(pk=1)  # read again: sealing may have gone on
+    # Read again: sealing may have gone on.
+    head = ChainHead.objects.filter(pk=1).first() or ChainHead(hash=GENESIS)
     if Event.objects.filter(seq__gt=head.seq).exists():
         return Break(head.seq + 1, f"the chain was sealed only up to {head.seq}")
     return None

@@ -105,3 +105,14 @@ def test_a_remembered_point_that_was_forged_is_overtaken_by_the_round() -> None:
 def test_an_empty_log_is_no_break() -> None:
     assert walk() <= 1
     assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize("walked", [False, True])
+@pytest.mark.usefixtures("chain")
+def test_a_chain_whose_head_was_deleted_is_broken(walked: bool) -> None:
+    if walked:
+        walk()
+    ChainHead.objects.all().delete()
+    walk(at=ALL_EVERY)
+    walk(at=2 * ALL_EVERY)
+    assert len(events(Tag.AUDIT_VERIFY_FAILED)) == 1
