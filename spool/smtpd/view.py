@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import DatabaseError, connection
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, F, Max, Q, Sum
 from django.utils import timezone
 
 from spool.enums import OutageKind, RouteState
@@ -69,8 +69,9 @@ def load_routes() -> dict[int, RouteView]:
 def fingerprint() -> tuple[Any, ...]:
     """Changes whenever a domain, mailbox, alias or learned address is added, changed or removed."""
     domains = Domain.objects.order_by("pk").values_list("pk", "route", "recipient_policy", "while_up", "dropbox")
-    boxes = Mailbox.objects.aggregate(Count("pk"), Max("pk"), Sum("user"), active=Count("pk", filter=Q(is_active=True)))
-    aliases = MailboxAlias.objects.aggregate(Count("pk"), Max("pk"), Sum("mailbox"))
+    # Weighted by the key: one removed and another restored in the same moment are a change, too.
+    boxes = Mailbox.objects.aggregate(Count("pk"), Max("pk"), Sum("user"), active=Sum("pk", filter=Q(is_active=True)))
+    aliases = MailboxAlias.objects.aggregate(Count("pk"), Max("pk"), owners=Sum(F("pk") * F("mailbox")))
     learned = LearnedAddress.objects.aggregate(Count("pk"), Max("pk"))
     return tuple(domains), tuple(boxes.values()), tuple(aliases.values()), tuple(learned.values())
 

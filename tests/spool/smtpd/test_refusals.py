@@ -81,6 +81,7 @@ CASES: dict[str, Case] = {
     "UNKNOWN_PUT_OFF": Case(rcpt(f"{SECRET}@example.test"), before=lambda: set_domain(recipient_policy="defer")),
     "FULL": Case(mail(""), {"disk_floor": 2**60}),
     "TOO_MANY_RECIPIENTS": Case(rcpt(ANNA, ANNA), {"recipients": 1}),
+    "HARVEST": Case(rcpt(f"{SECRET}@example.test", f"{SECRET}2@example.test"), {"harvest": 1, "tarpit": 0.0}),
     "TOO_MANY_SESSIONS": Case(lambda client: client.greeting, {"sessions": 0}),
     "TOO_MANY_ERRORS": Case(second_reply, {"errors_hard": 1}),
     "TOO_MANY_COMMANDS": Case(line("NOOP"), {"commands": 1}),  # EHLO was the first
