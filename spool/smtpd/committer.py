@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from spool.failpoints import failpoint
@@ -126,7 +126,9 @@ class Committer:
             return [(job, None) for job, _item in ready]
         except Exception as error:
             if len(ready) == 1:
-                log.exception("a message could not be stored")
+                # A row it points to was removed a moment ago: expected, and anybody can repeat it for some seconds.
+                expected = isinstance(error, IntegrityError)
+                log.error("a message could not be stored: %s", type(error).__name__, exc_info=not expected)
                 return [(ready[0][0], None)]
             log.warning("a batch of %d failed, going one by one: %s", len(ready), type(error).__name__)
             return self._one_by_one(ready)
