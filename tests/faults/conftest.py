@@ -17,11 +17,12 @@ from tests.faults.installation import Installation
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the faults that only SQLite can have where the database is another one."""
-    if os.environ.get("TEST_DATABASE_URL"):
-        foreign = [item for item in items if item.get_closest_marker("sqlite")]
-        config.hook.pytest_deselected(items=foreign)
-        items[:] = [item for item in items if item not in foreign]
+    """Leave out the faults that only SQLite can have where the database is another one, and what only soaks."""
+    away = {"sqlite"} if os.environ.get("TEST_DATABASE_URL") else set()
+    away |= set() if os.environ.get("SOAK") == "1" else {"soak"}
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in away)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture

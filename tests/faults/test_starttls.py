@@ -21,7 +21,7 @@ MANY: dict[str, Any] = {"errors_soft": 900, "errors_hard": 1000, "commands": 100
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("os.environ.get('SOAK') != '1'", reason="takes 80 s; part of make soak")
+@pytest.mark.soak
 @pytest.mark.skipif(not TESTSSL, reason="testssl is not installed")
 def test_testssl_finds_nothing_above_low(anna: Mailbox, tmp_path: Path) -> None:  # noqa: F811 - the fixture
     report = tmp_path / "report.json"
