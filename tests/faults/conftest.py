@@ -14,6 +14,7 @@ from einbox.drill.stage import free_ports
 from einbox.keys import new_field_key
 from tests.doubles.redis import RedisServer
 from tests.faults.installation import Installation
+from tests.spool.smtpd.conftest import anna  # noqa: F401 - a fixture, for every test of this folder
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

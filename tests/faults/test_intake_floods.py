@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from spool.models import Mailbox, Message
 from tests.bench.processes import pss_of
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
-from tests.spool.smtpd.conftest import anna  # noqa: F401 - a fixture
 from tests.waiting import wait_for
 
 SESSIONS = 8
@@ -22,7 +21,7 @@ LINES = st.tuples(st.sampled_from([*VERBS, b""]), st.binary(max_size=80)).map(
 
 
 @pytest.mark.parametrize("inside_data", [True, False])
-def test_a_flood_without_line_ends_is_not_kept(anna: Mailbox, tmp_path: Path, inside_data: bool) -> None:  # noqa: F811
+def test_a_flood_without_line_ends_is_not_kept(anna: Mailbox, tmp_path: Path, inside_data: bool) -> None:
     with SmtpdProcess(tmp_path) as process:
         clients = [Client(process.address) for _ in range(SESSIONS)]
         before = pss_of(process.process.pid)
@@ -48,7 +47,7 @@ def test_a_flood_without_line_ends_is_not_kept(anna: Mailbox, tmp_path: Path, in
     assert wait_for(Message.objects.count) == 1
 
 
-def test_every_line_has_one_reply_and_none_is_a_fault_of_ours(anna: Mailbox) -> None:  # noqa: F811
+def test_every_line_has_one_reply_and_none_is_a_fault_of_ours(anna: Mailbox) -> None:
     @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(LINES, max_size=12))
     def any_lines(lines: list[bytes]) -> None:

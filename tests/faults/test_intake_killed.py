@@ -15,7 +15,6 @@ from spool.models import Delivery, Mailbox, MergedAcceptance, Message
 from tests.doubles.smtpd import SmtpdProcess
 from tests.doubles.smtpd_forks import SmtpdForks
 from tests.faults.senders import Senders
-from tests.spool.smtpd.conftest import anna  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +25,7 @@ MOST = 40  # mails of each sender for one life of the server
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_no_kill_of_smtpd_loses_promised_mail(anna: Mailbox, tmp_path: Path, point: str) -> None:  # noqa: F811
+def test_no_kill_of_smtpd_loses_promised_mail(anna: Mailbox, tmp_path: Path, point: str) -> None:
     dice, began = random.Random(point), time.monotonic()
     senders = Senders(tmp_path, SENDERS, anna.address)
     environment = SmtpdProcess(tmp_path).environment
@@ -49,7 +48,7 @@ def test_no_kill_of_smtpd_loses_promised_mail(anna: Mailbox, tmp_path: Path, poi
     assert Delivery.objects.filter(visible_at__isnull=False).count() == home.offered
 
 
-def test_a_server_that_promises_too_early_is_found_out(anna: Mailbox, tmp_path: Path) -> None:  # noqa: F811
+def test_a_server_that_promises_too_early_is_found_out(anna: Mailbox, tmp_path: Path) -> None:
     """The control: with the answer before the commit the same ledgers must report a loss."""
     senders = Senders(tmp_path, SENDERS, anna.address)
     environment = SmtpdProcess(tmp_path).environment

@@ -19,7 +19,6 @@ from tests.bench.processes import pss_of
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.doubles.syncs import Syncs
 from tests.factories.spool import make_raw
-from tests.spool.smtpd.conftest import anna  # noqa: F401 - a fixture
 
 LOCKED = 30 if os.environ.get("SOAK") == "1" else 11  # seconds: longer than a sender may wait
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 20_000
@@ -32,7 +31,7 @@ def sent(client: Client, raw: bytes) -> str:
 
 # The database server syncs for itself on PostgreSQL.
 @pytest.mark.sqlite
-def test_every_250_has_its_sync_and_a_failed_sync_is_a_451(anna: Mailbox, tmp_path: Path) -> None:  # noqa: F811
+def test_every_250_has_its_sync_and_a_failed_sync_is_a_451(anna: Mailbox, tmp_path: Path) -> None:
     syncs = Syncs(tmp_path)
     with SmtpdProcess(tmp_path, **syncs.environment) as process, Client(process.address) as client:
         before = syncs.count
@@ -54,7 +53,7 @@ def test_every_250_has_its_sync_and_a_failed_sync_is_a_451(anna: Mailbox, tmp_pa
 
 
 @pytest.mark.sqlite
-def test_content_whose_file_cannot_be_synced_goes_into_the_database(anna: Mailbox, tmp_path: Path) -> None:  # noqa: F811
+def test_content_whose_file_cannot_be_synced_goes_into_the_database(anna: Mailbox, tmp_path: Path) -> None:
     with SmtpdProcess(tmp_path, EINBOX_FAILPOINTS="content.write=error") as process, Client(process.address) as client:
         assert sent(client, LARGE).startswith("250")
     message = Message.objects.get()
@@ -83,7 +82,7 @@ def full_database() -> Iterator[Any]:
 
 
 @pytest.mark.sqlite
-def test_a_full_database_is_a_4xx_and_reading_goes_on(anna: Mailbox) -> None:  # noqa: F811
+def test_a_full_database_is_a_4xx_and_reading_goes_on(anna: Mailbox) -> None:
     raws = [make_raw() + (b"x" * 998 + b"\r\n") * 50 for _ in range(60)]
     with full_database() as give_room, ServerInThread() as server, server.client() as client:
         replies = {raw: sent(client, raw)[:3] for raw in raws}
@@ -97,7 +96,7 @@ def test_a_full_database_is_a_4xx_and_reading_goes_on(anna: Mailbox) -> None:  #
 
 @pytest.mark.slow
 @pytest.mark.sqlite
-def test_a_writer_that_holds_the_database_costs_time_and_no_mail(anna: Mailbox, tmp_path: Path) -> None:  # noqa: F811
+def test_a_writer_that_holds_the_database_costs_time_and_no_mail(anna: Mailbox, tmp_path: Path) -> None:
     answers: list[tuple[float, str, bytes]] = []
     with SmtpdProcess(tmp_path) as process:
         with Client(process.address) as client:

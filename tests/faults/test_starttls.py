@@ -11,7 +11,6 @@ import pytest
 from spool.models import Mailbox
 from spool.smtpd.tls import Certificate
 from tests.doubles.smtpd import ServerInThread
-from tests.spool.smtpd.conftest import anna  # noqa: F401 - a fixture
 from tests.spool.smtpd.test_tls import write_certificate
 
 TESTSSL = shutil.which("testssl") or shutil.which("testssl.sh")
@@ -23,7 +22,7 @@ MANY: dict[str, Any] = {"errors_soft": 900, "errors_hard": 1000, "commands": 100
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.skipif(not TESTSSL, reason="testssl is not installed")
-def test_testssl_finds_nothing_above_low(anna: Mailbox, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+def test_testssl_finds_nothing_above_low(anna: Mailbox, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     certificate = Certificate(*write_certificate(tmp_path, "localhost", days=89))
     with ServerInThread(certificate=certificate, **MANY) as server:
