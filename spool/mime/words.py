@@ -14,8 +14,9 @@ _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-# Joiners build emoji and Persian or Indic words; beside ASCII they only hide.
-_JOINER = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f])")
+# Joiners build emoji and Persian or Indic words; beside ASCII they only hide. A match begins where a run does, never
+# inside it: that would take the square of the run's length.
+_JOINER = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]++|(?<![\u200c\u200d])[\u200c\u200d]++(?![^\x00-\x7f])")
 _BREAK = re.compile(r"[\t\r\n]")
 _SPACES = re.compile(" {2,}")
 _WORD = re.compile(r"=\?([^?\s]{1,64})\?([bBqQ])\?([^?]*)\?=")

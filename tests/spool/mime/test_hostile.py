@@ -60,6 +60,7 @@ GROWING: dict[str, Callable[[int], Callable[[], object]]] = {
     "brackets": lambda n: lambda: scan(b"From: " + b"(" * (n * 5_000)),
     "angles": lambda n: lambda: scan(b'From: <"' + b"<" * (n * 5_000)),
     "escaped quotes": lambda n: lambda: scan(b"From: " + b'\\"' * (n * 2_500)),
+    "joiners": lambda n: lambda: scan("Subject: é".encode() + b"\xe2\x80\x8d" * (n * 1_000) + "é".encode()),
     "encoded words": lambda n: lambda: decode_words("=?utf-8?q?=41?= " * (n * 2_000)),
     "half encoded words": lambda n: lambda: decode_words("=?utf-8?q?" * (n * 5_000)),
     "parameters": lambda n: lambda: parse(b"Content-Type: a/b" + b"; p=v" * (n * 1_000) + b"\r\n\r\n"),
