@@ -78,7 +78,7 @@ class DataScanner:
         # Dot-stuffing lengthens a message by a third at most (lines of one dot), so this bounds memory exactly.
         if self.buffered > self.size_limit * 4 // 3 + len(END):
             self.drop(Problem.SIZE)
-        elif self._line > self.line_limit:
+        elif self._line > self.line_limit + 2:  # a stuffed dot and a CR whose LF is still to come are not of the line
             self.drop(Problem.LINE)
 
     def drop(self, problem: Problem) -> None:

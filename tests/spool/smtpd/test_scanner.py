@@ -89,3 +89,10 @@ def test_a_long_line_inside_a_chunk_is_found() -> None:
         scanner, _rest = scan([b"a\r\n" + b"x" * length + b"\r\nb\r\n.\r\n"], line=1_000)
         scanner.content()
         assert scanner.problem is problem
+
+
+@pytest.mark.parametrize("cut", range(1, 16))
+def test_a_line_of_just_the_limit_is_taken_wherever_it_is_cut(cut: int) -> None:
+    stream = b"..23456789\r\n.\r\n"  # nine octets, stuffed
+    scanner, _rest = scan([stream[:cut], stream[cut:]], line=9)
+    assert (scanner.content(), scanner.problem) == (b".23456789\r\n", None)
