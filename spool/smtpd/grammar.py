@@ -98,7 +98,7 @@ def _reverse_path(path: bytes, *, smtputf8: bool) -> str:
     try:
         literal = _LITERAL.fullmatch(text)
         if literal:
-            parse_local(literal[1])
+            parse_address(f"{literal[1]}@literal.invalid")
         else:
             parse_address(text)
     except AddressError as error:

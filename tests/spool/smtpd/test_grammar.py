@@ -47,6 +47,7 @@ def test_senders_read(argument: bytes, mail: Mail) -> None:
         (b"FROM:<a@x..test>", replies.BAD_SENDER),
         ("FROM:<ü@x.test>".encode(), replies.NEEDS_SMTPUTF8),
         (b"FROM:<\xff@x.test> SMTPUTF8", replies.BAD_SENDER),
+        ("FROM:<a\u202eb@[192.0.2.1]> SMTPUTF8".encode(), replies.BAD_SENDER),
         (b"FROM:<" + b"x" * 300 + b"@x.test>", replies.BAD_SENDER),
     ],
 )
