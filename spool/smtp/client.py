@@ -17,7 +17,9 @@ from spool.smtp.wire import WireError
 
 __all__ = ["ConnectError", "Connection", "ContentError", "Endpoint", "Envelope", "Result", "Timers", "connect"]
 
-_UNSAFE_ADDRESS = re.compile(r"[\x00-\x1f\x7f<>]")
+# Angle brackets end the path, but not inside a quoted local part (RFC 5321 section 4.1.2).
+_SAFE_ADDRESS = re.compile(r'(?:"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*+"(?=@))?[^<>\x00-\x1f\x7f]*+')
+_SIZE = re.compile(r"[0-9]{1,20}")  # RFC 1870 section 3
 GROUP = 100  # commands written together under PIPELINING (RFC 2920 section 3.1)
 
 
@@ -65,7 +67,7 @@ def check_lines(content: bytes) -> None:
 def check_envelope(envelope: Envelope) -> None:
     """Raises ContentError if an address could end its command early."""
     for address in (envelope.reverse_path, *envelope.recipients):
-        if _UNSAFE_ADDRESS.search(address):
+        if not _SAFE_ADDRESS.fullmatch(address):
             raise ContentError("an address that holds controls or angle brackets")
 
 
@@ -154,7 +156,7 @@ class Connection:
         """Parameters of MAIL FROM. Ends the transaction if this mail cannot be carried unchanged."""
         offered, options = self.session.extensions, ""
         if "SIZE" in offered:
-            limit = int(offered["SIZE"]) if offered["SIZE"].isdigit() else 0
+            limit = int(offered["SIZE"]) if _SIZE.fullmatch(offered["SIZE"]) else 0
             if 0 < limit < len(content):
                 message = f"the server takes {limit} octets, the message has {len(content)}"
                 raise _Ended(Phase.EHLO, Outcome.TRANSIENT, text=message)

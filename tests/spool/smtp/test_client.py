@@ -140,6 +140,20 @@ def test_parameters_of_mail_from() -> None:
         assert primary.kept[0].options == ("SIZE=23", "BODY=8BITMIME", "SMTPUTF8")
 
 
+@pytest.mark.parametrize("size", ["9" * 5_000, "²", "-1", ""])
+def test_a_limit_that_is_no_number_is_none(size: str) -> None:
+    with Primary(extensions=(f"SIZE {size}",)) as primary:
+        assert [result.outcome for result in deliver(primary)] == [D, D]
+
+
+def test_angle_brackets_inside_quotes_are_carried_and_others_never() -> None:
+    with Primary() as primary:
+        assert deliver(primary, '"a>b"@c.test')[0].outcome is D
+        for address in ("a>b@c.test", '"a"b>@c.test', '"a>\\"@c.test', '"a\r\n>"@c.test'):
+            with pytest.raises(ContentError):
+                deliver(primary, address)
+
+
 @pytest.mark.parametrize("content", [b"a\nb\r\n", b"a\rb\r\n", b"a\r", b"a\r\r\n", b"\n"])
 def test_bare_line_ends_never_leave(content: bytes) -> None:
     with Primary() as primary:
