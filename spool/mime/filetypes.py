@@ -100,9 +100,8 @@ def safe_name(name: str, kind: str, number: int) -> str:
         name = "_" + name
     if len(name) > MAX_NAME:
         stem, dot, last = name.rpartition(".")
-        name = (
-            stem[: MAX_NAME - len(last) - 1].rstrip(" .") + dot + last if dot and len(last) <= 10 else name[:MAX_NAME]
-        )
+        whole = dot and len(last) <= 10
+        name = stem[: MAX_NAME - len(last) - 1].rstrip(" .") + dot + last if whole else name[:MAX_NAME].rstrip(" .")
     return name
 
 

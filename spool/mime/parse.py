@@ -42,7 +42,10 @@ def _date(raw: bytes, remarks: list[str]) -> datetime | None:
         if found is None:
             raise ValueError(text)
         moment = datetime(*found[:5], min(found[5], 59), tzinfo=UTC)
-        return datetime.fromtimestamp(moment.timestamp() - (found[9] or 0), UTC)
+        date = datetime.fromtimestamp(moment.timestamp() - (found[9] or 0), UTC)
+        if not 1 < date.year < 9999:  # a reader's time zone may lie on the other side of what a clock can show
+            raise ValueError(text)
+        return date
     except (ValueError, TypeError, IndexError, OverflowError, OSError):
         remarks.append(notes.DATE_ODD)
         return None

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from spool.mime.addresses import MailAddress
+from spool.mime.words import clean
 
 __all__ = ["MailAddress", "ParsedMessage", "Part"]
 
@@ -52,7 +53,7 @@ class ParsedMessage:
     def snippet(self, length: int = 140) -> str:
         """The first words of the text in one line, quoted lines left out."""
         lines = (line for line in self.text[: length * 40].split("\n") if line.strip() and not line.startswith(">"))
-        return " ".join(" ".join(lines).split())[:length].strip()
+        return clean(" ".join(" ".join(lines).split()))[:length].strip()
 
     @property
     def thread_root(self) -> str:

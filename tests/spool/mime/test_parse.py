@@ -120,6 +120,7 @@ def test_charsets(charset: str, data: bytes, text: str, note: str | None) -> Non
         ("attachment", "attachment-1.txt"),
         ('attachment; filename="..."', "attachment-1.txt"),
         (f'attachment; filename="{"a" * 400}.docx"', "a" * 145 + ".docx"),
+        (f'attachment; filename="{"a" * 145}.exe. {"b" * 20}"', "a" * 145 + ".exe"),
     ],
 )
 def test_file_names(header: str, name: str) -> None:
@@ -132,6 +133,7 @@ def test_file_names(header: str, name: str) -> None:
     [
         ("Subject: a\nSubject: b\n\nx", notes.DUPLICATE_HEADER),
         ("Date: sometime\n\nx", notes.DATE_ODD),
+        ("Date: Fri, 31 Dec 9999 23:59:59 +0000\n\nx", notes.DATE_ODD),  # not to be shown east of Greenwich
         ("Content-Transfer-Encoding: x-uuencode\n\nx", notes.ENCODING_UNKNOWN),
         ("Content-Transfer-Encoding: base64\n\nSGk", notes.ENCODING_BROKEN),
         ("Content-Type: multipart/mixed\n\nx", notes.NO_BOUNDARY),
@@ -165,6 +167,10 @@ def test_text_is_made_from_html() -> None:
     )
     assert found.text == "One <b>\n\ntwo\nthree"
     assert found.snippet() == "One <b> two three"
+
+
+def test_a_snippet_is_one_clean_line() -> None:
+    assert parse("\n\na\u202eb\0c\x1b[31m\n\u200bd".encode()).snippet() == "abc[31m d"
 
 
 def test_digest_parts_are_messages() -> None:
