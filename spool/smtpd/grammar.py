@@ -7,7 +7,7 @@ refused, never repaired.
 import re
 from dataclasses import dataclass
 
-from spool.queue.addresses import AddressError, parse_address, parse_local
+from spool.queue.addresses import AddressError, parse_address
 from spool.smtpd import replies
 from spool.smtpd.replies import Reply
 

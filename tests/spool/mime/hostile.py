@@ -27,6 +27,11 @@ def html(inner: bytes) -> bytes:
     return b"Content-Type: text/html\r\n\r\n" + inner
 
 
+def reopened(count: int) -> bytes:
+    """Formatting elements that a parser must open again behind each end of a block."""
+    return b"<div>" * count + b"".join(b"<font size=%d>" % n for n in range(count)) + b"x</div>" * count
+
+
 @lru_cache(maxsize=1)
 def mails() -> dict[str, bytes]:
     """Each must be read within the pool's limits and without an exception."""
@@ -52,6 +57,8 @@ def mails() -> dict[str, bytes]:
         "quotes in angles": header(b"From", b'<"' * 50_000),
         "line of quotes": header(b"Content-Type", b'text/plain; a="' + b'\\"' * 50_000),
         "16 million hyphens": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + b"--\n" * 5_000_000,
+        "80,000 attributes of one tag": html(b"<p " + b" ".join(b"a%d" % n for n in range(80_000)) + b">x"),
+        "900 fonts opened again in 900 blocks": html(reopened(900)),
         "20 MiB in one line": b"Subject: s\r\n\r\n" + b"x" * 20 * MEBI,
         "20 MiB of NUL": b"Subject: s\r\n\r\n" + b"\0" * 20 * MEBI,
         "20 MiB of base64": b"Content-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n"

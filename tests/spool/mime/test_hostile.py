@@ -7,7 +7,7 @@ import pytest
 
 from spool.mime import notes
 from spool.mime.headers import scan
-from spool.mime.nesting import MAX_NESTING, too_deep
+from spool.mime.nesting import MAX_ATTRIBUTES, MAX_NESTING, too_deep
 from spool.mime.parse import parse
 from spool.mime.plain import to_html
 from spool.mime.spoof import misleading_links
@@ -53,6 +53,17 @@ def test_deep_html_is_recognised() -> None:
     assert not too_deep("<table><tr><td>a<td>b</table>" * 50_000)
 
 
+def test_tangled_html_is_recognised_and_untidy_html_is_not() -> None:
+    assert too_deep(hostile.reopened(300).decode())
+    assert too_deep("<p " + " ".join(f"a{n}='>'" for n in range(MAX_ATTRIBUTES + 1)) + ">")
+    assert too_deep("<p" + "".join(f"/a{n}" for n in range(MAX_ATTRIBUTES + 1)))
+    assert not too_deep("<p " + " ".join(f"a{n}='b c d e'" for n in range(MAX_ATTRIBUTES)) + ">" + " word" * 100_000)
+    assert not too_deep("<div><font size=2><b>never closed</div>" * 5_000)
+    assert not too_deep("<table><tr><td><font color=red>a<td><b>b<td>c</tr></table>" * 5_000)
+    assert not too_deep("<table>" + "<tr><td><font color=red>a<td><b>b" * 5_000)
+    assert not too_deep("<a href=x><b>a</a></b> <i>b</i>" * 10_000)
+
+
 GROWING: dict[str, Callable[[int], Callable[[], object]]] = {
     "nested multiparts": lambda n: lambda: parse(hostile.nested(n * 400)),
     "parts": lambda n: lambda: parse(hostile.parts(n * 200)),
@@ -74,6 +85,8 @@ GROWING: dict[str, Callable[[int], Callable[[], object]]] = {
     "open tags": lambda n: lambda: too_deep("<div></p></x>" * (n * 150)),
     "half links": lambda n: lambda: misleading_links("<a href=http://x " * (n * 800)),
     "open links": lambda n: lambda: misleading_links("<a href=http://x.test>" * (n * 800)),
+    "attributes": lambda n: lambda: too_deep("<a <a <a <a>" * (n * 2_000) + "<p " + "<a " * (n * 2_000)),
+    "open quotes": lambda n: lambda: too_deep("<p a=\"x b='" + " a='x" * (n * 2_000) + "'" + ' a="x' * (n * 2_001)),
     "less-than": lambda n: lambda: parse(b"Content-Type: text/html\r\n\r\n" + b"<" * (n * 4_000)),
 }
 
