@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 MAX_NESTING = 2_000
 MAX_STEPS = 1_000_000
-MAX_REOPENED = 50_000  # formatting elements that a parser opens again after the block they were opened in
-FEW_TAGS = 400  # cannot go beyond the limits above: at most half of them, opened again behind each of the other half
+MAX_REOPENED = 10_000_000  # formatting elements opened again behind the block they began in, times the depth there
+FEW_TAGS = 300  # cannot go beyond the limits above: at most half of them, opened again behind each of the other half
 MAX_ATTRIBUTES = 1_000  # of one tag
 ALIKE = 3  # so many equal formatting elements are opened again (the standard's Noah's Ark clause)
 
@@ -85,7 +85,7 @@ class _Stack:
         for one in reversed(closed):
             one.open = True
             self._push(one.name, one)
-        self.reopened += len(closed)
+            self.reopened += len(self.open_now)
 
     def _reachable(self) -> Iterator[_Formatting]:
         """Active formatting elements behind the last marker, the last one first."""
