@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test drill bench soak check manage install environment clean
+.PHONY: run test drill bench soak fuzz check manage install environment clean
 
 run: $(VENV)/run
 	@EINBOX_DEMO=$${EINBOX_DEMO-1} exec $(BIN)/python manage.py up $(ARGS)
@@ -20,6 +20,9 @@ bench: $(VENV)/test
 
 soak: $(VENV)/test
 	@SOAK=1 $(BIN)/python -m pytest tests/faults -s $(ARGS)
+
+fuzz: $(VENV)/test
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: $(VENV)/check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy . && $(BIN)/lint-imports --no-cache
