@@ -10,13 +10,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 MAX_NESTING = 2_000
-MAX_STEPS = 1_000_000
+MAX_STEPS, STEPS_A_TAG = 50_000, 20  # of the estimate itself, so that it is linear
 MAX_REOPENED = 10_000_000  # formatting elements opened again behind the block they began in, times the depth there
 FEW_TAGS = 300  # cannot go beyond the limits above: at most half of them, opened again behind each of the other half
 MAX_ATTRIBUTES = 1_000  # of one tag
-ALIKE = 3  # so many equal formatting elements are opened again (the standard's Noah's Ark clause)
+ALIKE = 3  # so many equal formatting elements are opened again (the standard's Noah's Ark clause),
+LOOK_BACK = 15  # looked for among so many of the last ones
 
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,20})")
 # A start tag and its attributes as a tokenizer takes them (13.2.5.32 and following).
@@ -52,12 +54,13 @@ class _Stack:
         self.open_now: list[tuple[str, _Formatting | None]] = []
         self.opened: Counter[str] = Counter()  # how many of each name the stack holds
         self.active: list[_Formatting | None] = []  # None: a marker; what stands before it does not come back yet
-        self.steps = 0
+        self.tags = self.steps = 0
         self.reopened = 0
 
     @property
     def tangled(self) -> bool:
-        return len(self.open_now) > MAX_NESTING or self.steps > MAX_STEPS or self.reopened > MAX_REOPENED
+        steps = self.steps - STEPS_A_TAG * self.tags
+        return len(self.open_now) > MAX_NESTING or steps > MAX_STEPS or self.reopened > MAX_REOPENED
 
     def open(self, name: str) -> None:
         if name in _CELLS:
@@ -68,7 +71,8 @@ class _Stack:
 
     def format(self, name: str, attributes: str) -> None:
         """Open a formatting element; of equal ones only the last few stay active."""
-        alike = [one for one in self._reachable() if (one.name, one.attributes) == (name, attributes)]
+        last = islice(self._reachable(), LOOK_BACK)
+        alike = [one for one in last if (one.name, one.attributes) == (name, attributes)]
         if len(alike) >= ALIKE:
             self.active.remove(alike[-1])
         one = _Formatting(name, attributes)
@@ -165,6 +169,7 @@ def too_deep(html: str) -> bool:
 
 
 def _take(stack: _Stack, name: str, attributes: str, *, closing: bool) -> None:
+    stack.tags += 1
     if name in _FLAT:
         return
     if closing:

@@ -59,8 +59,8 @@ def _taken(_view: object, path: str, *_rest: object, **_options: object) -> Verd
 
 
 def _slow_growth(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(words, "_JOINER", re.compile("[\u200c\u200d]+(?![^\x00-\x7f])"))
-    patch.setattr(growth, "SIZES", (4_000,) * 4)
+    patch.setattr(words, "_JOINER", re.compile("\u200d*\u200d*\u200dx"))  # takes the cube
+    patch.setattr(growth, "SIZES", (800,) * 4)
     patch.setattr(growth, "NOTICEABLE", 0.02)
 
 

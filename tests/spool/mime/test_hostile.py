@@ -86,6 +86,7 @@ GROWING: dict[str, Callable[[int], Callable[[], object]]] = {
     "half links": lambda n: lambda: misleading_links("<a href=http://x " * (n * 800)),
     "open links": lambda n: lambda: misleading_links("<a href=http://x.test>" * (n * 800)),
     "attributes": lambda n: lambda: too_deep("<a <a <a <a>" * (n * 2_000) + "<p " + "<a " * (n * 2_000)),
+    "different formatting": lambda n: lambda: too_deep("".join(f"<b title={k}>" for k in range(n * 200))),
     "open quotes": lambda n: lambda: too_deep("<p a=\"x b='" + " a='x" * (n * 2_000) + "'" + ' a="x' * (n * 2_001)),
     "less-than": lambda n: lambda: parse(b"Content-Type: text/html\r\n\r\n" + b"<" * (n * 4_000)),
 }
