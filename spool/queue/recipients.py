@@ -20,9 +20,10 @@ from spool.queue.queries import writing_open
 from spool.queue.schedule import OPEN_STATES
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# One item ends at a comma, semicolon or line break outside quotes and angle brackets.
-PIECE = re.compile(r'\s*((?:"(?:[^"\\]|\\.)*+"|<[^<>]*+>|[^",;<>\r\n])++)\s*(?:[,;\r\n]|\Z)|[,;\s]++|(.)')
-NAMED = re.compile(r"(.*?)\s*<\s*([^<>]*?)\s*>")
+# One item ends at a comma, semicolon or line break outside quotes and angle brackets. What is not closed is part of its
+# item; nothing is looked at twice.
+PIECE = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|<[^<>]*+>|\\["\\]|[^,;\r\n])++')
+MAX_PROBLEMS = 50  # of one message that are said at once
 MAX_TEXT = 20_000  # characters of one field
 
 
@@ -91,17 +92,15 @@ class Plan:
 def split(text: str) -> Iterator[tuple[str, str]]:
     """(name, address as typed) of each item; the address is whatever was typed, however wrong."""
     for match in PIECE.finditer(text[:MAX_TEXT]):
-        piece = (match[1] or match[2] or "").strip()
-        if not piece:
-            continue
-        named = NAMED.fullmatch(piece)
-        if named is None:
-            yield "", piece
-        else:
-            name = named[1].strip()
-            if len(name) > 1 and name[0] == name[-1] == '"':
-                name = re.sub(r"\\(.)", r"\1", name[1:-1])
-            yield name.strip(), named[2]
+        piece = match[0].strip()
+        name, opened, address = piece.removesuffix(">").rpartition("<")
+        if not (opened and piece.endswith(">") and ">" not in address):
+            name, address = "", piece
+        name = name.strip()
+        if len(name) > 1 and name[0] == name[-1] == '"':
+            name = re.sub(r"\\(.)", r"\1", name[1:-1])
+        if piece:
+            yield name.strip(), address.strip()
 
 
 def plan(*, to: str, cc: str, bcc: str, mailbox: Mailbox, directory: Directory | None = None) -> Plan:
@@ -133,6 +132,8 @@ class _Planner:
             return ()
         found: dict[str, Planned] = {}
         for name, typed in split(text):
+            if len(self.problems) >= MAX_PROBLEMS:
+                break
             one = self._one(field, name, typed)
             if one is not None:
                 found.setdefault(str(one.address).lower(), one)

@@ -1,5 +1,6 @@
 """What typed addresses become: the strict reading, and what is said about each."""
 
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from spool.enums import Direction, RecipientPolicy
 from spool.models import Mailbox, Route
 from spool.queue.addresses import AddressError, parse_address
-from spool.queue.recipients import Fate, plan, split
+from spool.queue.recipients import MAX_PROBLEMS, Fate, plan, split
 from spool.queue.routing import next_hop
 from tests.factories.spool import make_domain, make_mailbox, make_route
 
@@ -29,6 +30,10 @@ def sender(db: None) -> Mailbox:
         ('"say \\"hi\\"" <o@d.test>,', [('say "hi"', "o@d.test")]),
         ("bob", [("", "bob")]),
         (" , ;; ", []),
+        ('"a>b" <o@d.test>', [("a>b", "o@d.test")]),
+        ("a@b.test> <c@d.test", [("", "a@b.test> <c@d.test")]),  # one item, which is no address
+        ('"Ice, Al <a@b.test>, c@d.test', [("", '"Ice'), ("Al", "a@b.test"), ("", "c@d.test")]),
+        ("<>", [("", "")]),
     ],
 )
 def test_typed_text_is_split_at_its_separators(text: str, items: list[tuple[str, str]]) -> None:
@@ -43,6 +48,19 @@ def test_no_item_holds_two_addresses_and_nothing_raises(text: str) -> None:
         except AddressError:
             continue
         assert str(address).lower() in text.lower().replace('"', "") or '"' in text
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 19_999 + "<", " " * 19_999 + "x<", '"\\' * 10_000, '"' + '\\"' * 9_999, "a<" * 10_000]
+)
+def test_long_nonsense_is_split_in_no_time(text: str) -> None:
+    began = time.process_time()
+    assert len(list(split(text))) == 1
+    assert time.process_time() - began < 1  # it was ten seconds
+
+
+def test_of_very_many_problems_the_first_are_said(sender: Mailbox) -> None:
+    assert len(plan(to="x," * 9_000, cc="y," * 9_000, bcc="", mailbox=sender).problems) == MAX_PROBLEMS
 
 
 def test_each_recipient_has_a_fate(sender: Mailbox) -> None:
