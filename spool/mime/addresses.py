@@ -92,10 +92,10 @@ class _Reader:
             name, address = self.comment, bare
         else:
             name, address = bare or self.comment, ""
-        name = clean(decode_words(_ESCAPE.sub(r"\1", name) if name is self.comment else name))[:MAX_NAME]
+        name = clean(decode_words(_ESCAPE.sub(r"\1", name) if name is self.comment else name))[:MAX_NAME].strip()
         address = _HIDDEN.sub(lambda match: match[1] or "", clean(address[: MAX_ADDRESS * 3]))[:MAX_ADDRESS]
         if name or address:
-            self.found.append(MailAddress(name.strip(), address))
+            self.found.append(MailAddress(name, address))
         self._reset()
 
     def run(self) -> tuple[MailAddress, ...]:

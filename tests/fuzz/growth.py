@@ -24,7 +24,7 @@ from tests.fuzz.rig import HOST, SMALL
 from tests.fuzz.target import Target, check
 
 SIZES = (3 * 1024, 10 * 1024, 40 * 1024, 160 * 1024)  # octets: what is quadratic shows at some, limits stop others
-NOTICEABLE = 0.15  # seconds of CPU, below which nothing is said
+NOTICEABLE = 0.5  # seconds of CPU, below which nothing is said: the depth that is let through costs a third of that
 QUADRATIC = 3.2  # times the time for twice the input: between linear (2) and quadratic (4)
 ROUNDS = 3  # a busy machine may disturb one measurement
 NUMBER = b"\x01"  # in a pattern: its number, so that no two are alike

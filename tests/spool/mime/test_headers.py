@@ -62,6 +62,7 @@ def test_subjects_are_decoded_and_cleaned(value: bytes, shown: str) -> None:
         ("a@x.test (Al (the) Ice)", [("Al (the) Ice", "a@x.test")]),
         ("friends: a@x.test, B <b@x.test>;", [("", "a@x.test"), ("B", "b@x.test")]),
         ("undisclosed-recipients:;", []),
+        ("\xa0, a@x.test", [("", "a@x.test")]),
         ("<@r.test,@s.test:a@x.test>", [("", "a@x.test")]),
         ('<"v@bank.test>"@evil.test>', [("", '"v@bank.test>"@evil.test')]),
         ('"v@bank.test" <a@evil.test>', [("v@bank.test", "a@evil.test")]),
