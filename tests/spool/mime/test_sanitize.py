@@ -13,7 +13,7 @@ from spool.mime.styles import clean_style
 from tests.corpora import CORPORA
 
 PNG = data_uri("image/png", b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
-FORBIDDEN_IN_STYLE = ("url", "\\", "@", "var(", "expression", "image-set", "<")
+FORBIDDEN_IN_STYLE = ("url(", "\\", "@", "var(", "expression", "image-set", "<")
 
 
 class Danger(HTMLParser):
