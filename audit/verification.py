@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import DataError, transaction
+from django.db.models import QuerySet
 
 from audit.chain import GENESIS, Break, Sealed, verify_segment
 from audit.ids import EPOCH_MS, RANDOM_BITS
@@ -91,11 +92,40 @@ def check_chain() -> Break | tuple[int, str]:
     return found
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What is known of the chain without checking it now: the latest verdict, and what waits for its seal too long."""
+
+    broken_seq: int | None
+    verified_seq: int
+    verified_at: datetime | None
+    unsealed: bool
+
+    @property
+    def ok(self) -> bool:
+        return self.broken_seq is None and not self.unsealed
+
+
+def standing(*, now: datetime) -> Standing:
+    """Quick look-ups, for readiness and doctor. A head that was deleted is a break at the first event."""
+    head = ChainHead.objects.filter(pk=1).first()
+    late = _late(now).exists()
+    if head is not None:
+        return Standing(head.broken_seq, head.verified_seq or 0, head.verified_at, late)
+    headless = Event.objects.filter(seq__isnull=False).exists()
+    return Standing(1 if headless else None, 0, None, late)
+
+
+def _late(now: datetime) -> QuerySet[Event]:
+    """Events that wait longer than SEALED_WITHIN for their seal."""
+    milliseconds = (now - SEALED_WITHIN - EPOCH) // timedelta(milliseconds=1)
+    return Event.objects.filter(seq__isnull=True, id__lt=milliseconds << RANDOM_BITS)
+
+
 def verify(*, now: datetime) -> Verdict:
     """Check everything, note the verdict at the chain's head, and record an event when it is bad."""
     found = check_chain()
-    milliseconds = (now - SEALED_WITHIN - EPOCH) // timedelta(milliseconds=1)
-    waiting = Event.objects.filter(seq__isnull=True, id__lt=milliseconds << RANDOM_BITS)
+    waiting = _late(now)
     oldest = waiting.order_by("id").values_list("id", flat=True).first()
     unsealed = waiting.count() if oldest is not None else 0
     if isinstance(found, Break):

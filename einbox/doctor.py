@@ -15,8 +15,9 @@ from django.db.models import Count, Max, Min
 
 from accounts.enums import Role
 from accounts.models import TOTPDevice, User
-from audit.models import ChainHead, Event
+from audit.models import Event
 from audit.tags import Tag
+from audit.verification import standing
 from einbox import recovery_sheet
 from einbox.database import weak_settings
 from einbox.dns import mx
@@ -69,7 +70,9 @@ def examine(*, now: datetime) -> list[Finding]:
 
 def _processes(now: datetime) -> Iterator[Finding]:
     words = {"ok": OK, "degraded": WARN, "failed": FAIL}
-    for name, state in readiness(now=now).items():
+    parts = readiness(now=now)
+    parts.pop("audit")  # told with its cause by _chain
+    for name, state in parts.items():
         sentence = f"{name} answers." if state == "ok" else f"{name} does not answer; is `manage.py up` running?"
         yield Finding(f"process {name}", words[state], sentence)
 
@@ -178,15 +181,21 @@ def _people(_now: datetime) -> Iterator[Finding]:
 def _history(now: datetime) -> Iterator[Finding]:
     yield _age("drill", Tag.DRILL_ENDED, DRILL_EVERY, now, "No drill yet: run `make drill` or `manage.py drill`.")
     yield _age("backup", Tag.BACKUP_MADE, BACKUP_EVERY, now, "No backup yet: `manage.py backup DIR`.")
-    head = ChainHead.objects.filter(pk=1).first()
-    if head is None or head.verified_at is None:
+    yield from _chain(now)
+
+
+def _chain(now: datetime) -> Iterator[Finding]:
+    chain = standing(now=now)
+    if chain.unsealed:
+        yield Finding("audit seal", FAIL, "Events of the audit log wait too long for their seal; is the watch running?")
+    if chain.broken_seq is not None:
+        yield Finding("audit chain", FAIL, f"The audit chain breaks at event {chain.broken_seq}.")
+    elif chain.verified_at is None:
         yield Finding("audit chain", WARN, "The audit chain was never verified: `manage.py audit verify`.")
-    elif head.broken_seq is not None:
-        yield Finding("audit chain", FAIL, f"The audit chain breaks at event {head.broken_seq}.")
     else:
-        state = OK if now - head.verified_at <= VERIFY_EVERY else WARN
-        at = f"{head.verified_at:%Y-%m-%d %H:%M} UTC"
-        yield Finding("audit chain", state, f"{head.verified_seq:,} events of the audit log verify, checked at {at}.")
+        state = OK if now - chain.verified_at <= VERIFY_EVERY else WARN
+        at = f"{chain.verified_at:%Y-%m-%d %H:%M} UTC"
+        yield Finding("audit chain", state, f"{chain.verified_seq:,} events of the audit log verify, checked at {at}.")
 
 
 def _age(name: str, tag: Tag, every: timedelta, now: datetime, never: str) -> Finding:

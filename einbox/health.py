@@ -1,7 +1,7 @@
 """Liveness, readiness and metrics for operators; may ask every room, changes nothing.
 
 `/readyz` answers 503 only for what stops capture or reading: database, migrations, smtpd, watch. A missing
-broker or worker delays work (rule 4), so it is reported as degraded with 200.
+broker or worker delays work (rule 4), and an audit log that does not hold stops no mail: degraded, with 200.
 """
 
 import hmac
@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from audit.verification import standing
 from einbox.first_start import migrations_pending
 from einbox.metrics import exposition
 from spool.models import Heartbeat
@@ -62,6 +63,7 @@ def readiness(*, now: datetime) -> dict[str, str]:
         "watch": lambda: _alive("watch", now, ALIVE_FOR, FAILED),
         "worker": lambda: _alive("worker", now, WORKER_ALIVE_FOR, DEGRADED),
         "broker": _broker,
+        "audit": lambda: OK if standing(now=now).ok else DEGRADED,
     }
     return {name: _guarded(check) for name, check in checks.items()}
 

@@ -13,8 +13,9 @@ from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from audit.models import ChainHead, Event
+from audit.models import Event
 from audit.tags import Tag
+from audit.verification import standing
 from einbox import __version__
 from spool.enums import UNFINISHED, DeliveryState, Direction, ParseState, RouteState
 from spool.models import Counter, Delivery, Heartbeat, Message, Outage, Route
@@ -82,10 +83,10 @@ class DatabaseCollector(Collector):
         recent: Any = Event.objects.filter(tag__in=tags, at__gte=self.now - HOUR).order_by().values_list("tag")
         rows |= {tag: float(number) for tag, number in recent.annotate(n=Count("id"))}
         yield _gauge("events_last_hour", "Audit events of the last hour", ["tag"], {(t,): n for t, n in rows.items()})
-        head = ChainHead.objects.filter(pk=1).first() or ChainHead()
-        verified = self._age(head.verified_at or NEVER)
+        chain = standing(now=self.now)
+        verified = self._age(chain.verified_at or NEVER)
         yield _gauge("audit_verified_seconds", "Since the audit chain was last verified", [], {(): verified})
-        broken = float(head.broken_seq is not None)
+        broken = float(chain.broken_seq is not None)
         yield _gauge("audit_chain_broken", "1 when the audit chain does not verify", [], {(): broken})
         unsealed = Event.objects.filter(seq=None).aggregate(at=Min("at"))["at"]
         yield _gauge("oldest_unsealed_event_seconds", "Age of the oldest unsealed event", [], {(): self._age(unsealed)})

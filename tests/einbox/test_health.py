@@ -4,14 +4,21 @@ import json
 from datetime import timedelta
 
 import pytest
+import time_machine
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
+from audit import guards, patrol
 from audit.context import Actor
+from audit.models import ChainHead, Event
 from audit.record import record
+from audit.sealing import seal
 from audit.tags import Tag
 from einbox.celery import heartbeat
+from einbox.doctor import examine
+from einbox.finding import FAIL
 from spool.models import Heartbeat, Route
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +59,39 @@ def test_missing_worker_and_broker_are_degraded_not_dead(client: Client, setting
     status, checks = ready(client)
     assert status == 200
     assert checks["worker"] == checks["broker"] == "degraded"
+
+
+@pytest.mark.parametrize("headless", [False, True])
+def test_a_log_that_the_patrol_found_broken_is_degraded_not_dead(client: Client, headless: bool) -> None:
+    now = timezone.now()
+    for name in ("smtpd", "watch"):
+        sign_of_life(name)
+    for _ in range(3):
+        record(Tag.KEYS_SHOWN)
+    seal(now=now)
+    assert ready(client)[1]["audit"] == "ok"
+    with guards.lifted(connection):
+        if headless:
+            ChainHead.objects.all().delete()
+        else:
+            Event.objects.filter(seq=2).update(outcome="forged")
+    patrol.step(now=now)
+    status, checks = ready(client)
+    assert (status, checks["audit"]) == (200, "degraded")
+    [finding] = [each for each in examine(now=now) if each.check == "audit chain"]
+    assert (finding.state, str(1 if headless else 2) in finding.sentence) == (FAIL, True)
+
+
+def test_events_that_wait_too_long_for_their_seal_are_degraded(client: Client) -> None:
+    now = timezone.now()
+    with time_machine.travel(now - timedelta(seconds=11), tick=False):
+        record(Tag.KEYS_SHOWN)
+    assert ready(client)[1]["audit"] == "degraded"
+    assert "audit seal" in {each.check for each in examine(now=now) if each.state == FAIL}
+    seal(now=now)
+    record(Tag.KEYS_SHOWN)
+    assert ready(client)[1]["audit"] == "ok"
+    assert "audit seal" not in {each.check for each in examine(now=now)}
 
 
 def test_healthz_asks_nothing(client: Client, django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]
