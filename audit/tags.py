@@ -115,9 +115,12 @@ class Tag(Enum):
     OUTAGE_CANCELLED = "spool.outage.cancelled", _tag("called a planned outage off", "reason", severity=NOTICE)
     OUTAGE_ANNOUNCED = "spool.outage.announced", _tag("announced to the people", "text", severity=NOTICE)
     # configuration
-    DOMAIN_ADDED = "spool.domain.added", _tag("added a domain", "primary", "policy", severity=NOTICE)
+    DOMAIN_ADDED = (
+        "spool.domain.added",
+        _tag("added a domain", "primary", "policy", "restored", "mailboxes", severity=NOTICE),
+    )
     DOMAIN_CHANGED = "spool.domain.changed", _tag("changed a domain", "fields", severity=NOTICE)
-    DOMAIN_REMOVED = "spool.domain.removed", _tag("removed a domain", severity=WARNING)
+    DOMAIN_REMOVED = "spool.domain.removed", _tag("removed a domain", "reason", "mailboxes", severity=WARNING)
     MAILBOX_ADDED = "spool.mailbox.added", _tag("added a mailbox", "kind", severity=NOTICE)
     MAILBOX_CHANGED = "spool.mailbox.changed", _tag("changed a mailbox", "change", "value", severity=NOTICE)
     MAILBOX_REMOVED = "spool.mailbox.removed", _tag("removed a mailbox", "reason", "erased", severity=WARNING)

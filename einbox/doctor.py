@@ -27,6 +27,7 @@ from einbox.health import readiness
 from einbox.settings import is_loopback
 from spool.enums import UNFINISHED, RouteState
 from spool.models import Delivery, Domain, Route, RouteHost
+from spool.queue import scope
 from spool.queue.expiry import EXPIRES_SOON
 from spool.smtpd.limits import Limits
 
@@ -139,7 +140,7 @@ def _certificate(name: str, path: Path, now: datetime) -> Finding:
 
 
 def _primaries(_now: datetime) -> Iterator[Finding]:
-    routes = Route.objects.prefetch_related("hosts").filter(domains__is_drill=False).distinct()
+    routes = scope.routes().prefetch_related("hosts").filter(domains__is_drill=False).distinct()
     if not routes:
         yield Finding("domains", FAIL, "No domain is protected yet: `domain add NAME --primary HOST:PORT`.")
     for route in routes:
@@ -151,8 +152,8 @@ def _primaries(_now: datetime) -> Iterator[Finding]:
 
 
 def _names(_now: datetime) -> Iterator[Finding]:
-    domains = Domain.objects.filter(is_drill=False).order_by("name").values_list("name", flat=True)
-    yield from mx.examine(settings.SMTP_HOSTNAME, list(domains), Resolver(system_servers()))
+    names = Domain.objects.filter(is_drill=False).order_by("name").values_list("name", flat=True)
+    yield from mx.examine(settings.SMTP_HOSTNAME, list(names), Resolver(system_servers()))
 
 
 def _dial(route: Route, host: RouteHost) -> Finding:
@@ -213,6 +214,9 @@ def _queue(now: datetime) -> Iterator[Finding]:
         sentence = f"{soon['count']} deliveries expire soon, the first on {at}: `queue list --expiring`."
         yield Finding("expiry", WARN, sentence)
     waiting = Delivery.objects.filter(state__in=UNFINISHED)
+    if late := scope.late().count():
+        sentence = f"{late} deliveries of removed domains wait: `queue list`. Where they cannot go home, add it again."
+        yield Finding("removed domains", WARN, sentence)
     oldest = waiting.filter(route__state=RouteState.UP).order_by("created_at").first()
     if oldest and now - oldest.created_at > QUEUE_OLD:
         sentence = f"Delivery {oldest} waits since {oldest.created_at:%Y-%m-%d %H:%M} UTC although its server is up."

@@ -19,6 +19,7 @@ from audit.verification import standing
 from einbox import __version__
 from spool.enums import UNFINISHED, DeliveryState, Direction, ParseState, RouteState
 from spool.models import Counter, Delivery, Heartbeat, Message, Outage, Route
+from spool.queue import scope
 from spool.queue.expiry import EXPIRES_SOON
 
 HOUR = timedelta(hours=1)
@@ -70,7 +71,7 @@ class DatabaseCollector(Collector):
     def _routes(self) -> Iterator[Metric]:
         states: Rows = {}
         confirmed: Rows = {}
-        for route in Route.objects.all():
+        for route in Route.objects.exclude(scope.gone()):
             states |= {(route.name, state): float(route.state == state) for state in RouteState.values}
             confirmed[(route.name,)] = self._age(route.confirmed_at)
         yield _gauge("route_state", "1 for the state a route is in", ["route", "state"], states)

@@ -16,7 +16,7 @@ from accounts.crypto import key_id_of, seal, unseal
 from accounts.models import TOTPDevice
 from einbox import durable
 from einbox.keys import new_field_key, parse_field_keys
-from spool.models import Draft, DraftAttachment, Message, Route
+from spool.models import DkimKey, Draft, DraftAttachment, Message, Route
 
 BATCH = 500
 
@@ -26,6 +26,7 @@ SEALED: tuple[tuple[type[Model], str, str], ...] = (
     (TOTPDevice, "sealed_seed", "totp"),
     (Route, "submission_password", "route-submission"),
     (Route, "smarthost_password", "route-smarthost"),
+    (DkimKey, "sealed", "dkim"),
     (Draft, "sealed", "draft"),
     (DraftAttachment, "sealed", "draft-attachment"),
 )

@@ -43,6 +43,13 @@ class WhileUp(TextChoices):
     RELAY = "relay", _("Accept and pass on")
 
 
+class SigningAlgorithm(TextChoices):
+    """Of a DKIM key; the words of the tag `a` (RFC 6376 section 3.5, RFC 8463)."""
+
+    RSA = "rsa-sha256", "RSA"
+    ED25519 = "ed25519-sha256", "Ed25519"
+
+
 class MailboxKind(TextChoices):
     PERSONAL = "personal", _("Personal")
     SHARED = "shared", _("Shared")

@@ -25,7 +25,7 @@ from audit.tags import Tag
 from spool.console import episode, queue
 from spool.enums import WORST_FIRST, OutageKind, RouteState
 from spool.models import Outage, Route
-from spool.queue import holding, outage, queries
+from spool.queue import holding, outage, queries, scope
 
 REASON = 255
 SHORT = 8  # lines of the queue on the page of a route
@@ -34,7 +34,7 @@ SHORT = 8  # lines of the queue on the page of a route
 def _routes() -> list[Route]:
     """All routes with a domain, the worst first; those of a drill last, and only while something is wrong with them."""
     found = Route.objects.filter(domains__isnull=False).exclude(domains__is_drill=True, state=RouteState.UP)
-    found = found.distinct().prefetch_related("domains")
+    found = found.exclude(scope.gone()).distinct().prefetch_related("domains")
     drills = {route.pk for route in found if any(domain.is_drill for domain in route.domains.all())}
     return sorted(found, key=lambda one: (one.pk in drills, WORST_FIRST.index(RouteState(one.state)), one.name))
 

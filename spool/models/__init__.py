@@ -1,6 +1,7 @@
 """Tables of the spool. Models hold fields, constraints and query sets; rules live in spool.queue."""
 
 from spool.models.delivery import Attempt, Delivery, MergedAcceptance
+from spool.models.dkim import DkimKey
 from spool.models.domain import Domain, Route, RouteHost
 from spool.models.draft import Draft, DraftAttachment
 from spool.models.learned import LearnedAddress
@@ -15,6 +16,7 @@ __all__ = [
     "ContentChunk",
     "Counter",
     "Delivery",
+    "DkimKey",
     "Domain",
     "Draft",
     "DraftAttachment",

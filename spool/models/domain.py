@@ -59,8 +59,19 @@ class RouteHost(models.Model):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class ProtectedDomains(models.Manager["Domain"]):
+    """Without domains that were removed: who needs their rows asks for `Domain.everything`."""
+
+    def get_queryset(self) -> "models.QuerySet[Domain]":
+        return super().get_queryset().filter(removed_at__isnull=True)
+
+
 class Domain(models.Model):
-    """A mail domain einbox protects; `name` is lower-case A-labels (RFC 5890)."""
+    """A mail domain einbox protects; `name` is lower-case A-labels (RFC 5890).
+
+    One that was removed (spool.queue.removal) keeps its row, for its mailboxes, mail and outages are named by it.
+    Look-ups through relations (`domains__name`) see removed ones too.
+    """
 
     name = models.CharField(max_length=253, unique=True)
     route = models.ForeignKey(Route, on_delete=models.PROTECT, related_name="domains")
@@ -69,6 +80,10 @@ class Domain(models.Model):
     while_up = models.CharField(max_length=16, choices=WhileUp, default=WhileUp.DEFER)
     is_drill = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True)  # no longer protected since
+
+    objects = ProtectedDomains()
+    everything: "models.Manager[Domain]" = models.Manager()
 
     class Meta:
         constraints = [

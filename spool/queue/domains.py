@@ -1,9 +1,13 @@
-"""Protected domains and their routes: add, change, remove, list. Every act is recorded in its transaction."""
+"""Protected domains and their routes: add, change, list. Every act is recorded in its transaction.
+
+The end of a domain's protection is spool.queue.removal's.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings as django_settings
@@ -14,7 +18,7 @@ from accounts.crypto import seal
 from audit.record import Target, record
 from audit.tags import Tag
 from spool.enums import MailboxKind, RecipientPolicy, RouteState, TlsPolicy, WhileUp
-from spool.models import Delivery, Domain, Mailbox, Route, RouteHost
+from spool.models import Domain, Mailbox, Route, RouteHost
 from spool.queue.addresses import AddressError, normalise, parse_domain
 
 
@@ -99,60 +103,74 @@ def get(name: str) -> Domain:
 
 @transaction.atomic
 def add(name: str, settings: Settings, *, now: datetime, drill: bool = False) -> Domain:
-    """Protect a domain with a route of its own. Raises DomainError."""
+    """Protect a domain with a route of its own; one that was removed comes back with its mailboxes.
+
+    Raises DomainError.
+    """
     try:
         name = parse_domain(name)
     except AddressError as error:
         raise DomainError(_("%(name)s is not a domain name.") % {"name": name}) from error
     if not settings.hosts:
         raise DomainError(_("A domain needs at least one primary: --primary host:port."))
-    if Domain.objects.filter(name=name).exists() or Route.objects.filter(name=name, domains__isnull=False).exists():
+    # The route of a domain that was removed stays for its history; what it knew of the primary is old.
+    earlier = Route.objects.select_for_update().filter(name=name).first()
+    if Domain.objects.filter(name=name).exists() or (earlier and earlier.domains.exists()):
         raise DomainError(_("%(name)s is protected already; use set to change it.") % {"name": name})
-    # The route of a domain that was removed stays where outages tell of it; what it knew of the primary is old.
-    fresh = {"state": RouteState.UP, "state_since": now, "next_probe_at": now, "confirmed_at": None, "held": False}
-    route, _made = Route.objects.update_or_create(name=name, defaults=fresh)
-    domain = Domain.objects.create(name=name, route=route, is_drill=drill)
+    route = Route.objects.update_or_create(name=name, defaults=_fresh_route(now))[0]
+    domain, made = Domain.everything.update_or_create(name=name, defaults=_fresh_domain(route, drill=drill))
     _apply(domain, settings)
-    detail = {"primary": [str(host) for host in route.hosts.all()], "policy": domain.recipient_policy}
+    detail: dict[str, Any] = {"primary": [str(host) for host in route.hosts.all()], "policy": domain.recipient_policy}
+    if not made:
+        detail |= {"restored": True, "mailboxes": domain.mailboxes.count()}
     record(Tag.DOMAIN_ADDED, target=Target("domain", name, name), detail=detail, at=now)
     return domain
+
+
+def _fresh_route(now: datetime) -> dict[str, Any]:
+    return {
+        "state": RouteState.UP,
+        "state_since": now,
+        "next_probe_at": now,
+        "confirmed_at": None,
+        "held": False,
+        "tls": TlsPolicy.OPPORTUNISTIC,
+        "submission_url": "",
+        "submission_password": None,
+        "smarthost_url": "",
+        "smarthost_password": None,
+    }
+
+
+def _fresh_domain(route: Route, *, drill: bool) -> dict[str, Any]:
+    return {
+        "route": route,
+        "recipient_policy": RecipientPolicy.REJECT,
+        "dropbox": None,
+        "while_up": WhileUp.DEFER,
+        "is_drill": drill,
+        "removed_at": None,
+    }
 
 
 @transaction.atomic
 def change(name: str, settings: Settings, *, now: datetime) -> Domain:
     """Change what `settings` names. Raises DomainError."""
+    # Locked and read again: the watch writes the state of a route at any moment, and a person may remove the domain.
+    route = Route.objects.select_for_update().get(pk=get(name).route_id)
     domain = get(name)
-    # Locked and read again: the watch writes the state of a route at any moment.
-    domain.route = Route.objects.select_for_update().get(pk=domain.route_id)
+    domain.route = route
     _apply(domain, settings)
     fields = [key for key, value in vars(settings).items() if value is not None]
     record(Tag.DOMAIN_CHANGED, target=Target("domain", domain.name, domain.name), detail={"fields": fields}, at=now)
     return domain
 
 
-@transaction.atomic
-def remove(name: str, *, now: datetime) -> None:
-    """Stop protecting a domain that has no mailboxes and holds no mail. Raises DomainError."""
-    domain = get(name)
-    route = domain.route
-    dropbox = domain.dropbox
-    used = domain.mailboxes.filter(deliveries__isnull=False).exists()
-    if used or (domain.mailboxes.exclude(pk=dropbox.pk) if dropbox else domain.mailboxes).exists():
-        raise DomainError(_("%(name)s still has mailboxes.") % {"name": domain.name})
-    if Delivery.objects.filter(route=route).exists() and not route.domains.exclude(pk=domain.pk).exists():
-        raise DomainError(_("einbox still keeps mail of %(name)s.") % {"name": domain.name})
-    domain.recipient_policy, domain.dropbox = RecipientPolicy.REJECT, None
-    domain.save(update_fields=["recipient_policy", "dropbox"])
-    domain.mailboxes.all().delete()
-    domain.delete()
-    if not route.domains.exists() and not route.outages.exists():
-        route.delete()
-    record(Tag.DOMAIN_REMOVED, target=Target("domain", domain.name, domain.name), at=now)
-
-
 def listed() -> list[Domain]:
     """All protected domains by name, with routes and hosts."""
-    return list(Domain.objects.select_related("route", "dropbox").prefetch_related("route__hosts").order_by("name"))
+    return list(
+        Domain.objects.select_related("route", "dropbox").prefetch_related("route__hosts", "dkim_keys").order_by("name")
+    )
 
 
 def _apply(domain: Domain, settings: Settings) -> None:

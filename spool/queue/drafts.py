@@ -118,9 +118,10 @@ def _read(draft: Draft) -> _Stored:
 
 
 def senders(user: User) -> QuerySet[Mailbox]:
-    """The mailboxes he may write from: his own, then the shared ones he is a member of."""
-    own = Mailbox.objects.filter(user=user, is_active=True)
-    shared = Mailbox.objects.filter(kind="shared", is_active=True, members__user=user)
+    """The mailboxes he may write from: his own, then the shared ones he is a member of; all of protected domains."""
+    usable = Mailbox.objects.filter(is_active=True, domain__removed_at__isnull=True)
+    own = usable.filter(user=user)
+    shared = usable.filter(kind="shared", members__user=user)
     return Mailbox.objects.filter(pk__in=own.values("pk").union(shared.values("pk"))).order_by("kind", "address")
 
 

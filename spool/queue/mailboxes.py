@@ -58,14 +58,14 @@ def _free_address(text: str, normal_form: Callable[[str], str] = normalise) -> t
 
 
 def get(address: str) -> Mailbox:
-    """The mailbox with this address or alias. Raises MailboxError."""
+    """The mailbox of a protected domain with this address or alias. Raises MailboxError."""
     try:
         address = normalise(address)
     except AddressError:
         pass
     else:
-        found = Mailbox.objects.filter(address=address).first()
-        found = found or Mailbox.objects.filter(aliases__address=address).first()
+        there = Mailbox.objects.filter(domain__removed_at__isnull=True)
+        found = there.filter(address=address).first() or there.filter(aliases__address=address).first()
         if found is not None:
             return found
     raise MailboxError(_("There is no mailbox %(address)s.") % {"address": address})
@@ -177,8 +177,9 @@ def restore(mailbox: Mailbox, *, reason: str, now: datetime) -> None:
 
 
 def listed(domain: Domain | None = None) -> list[Mailbox]:
-    """Mailboxes by address, with user, aliases and members."""
-    mailboxes = Mailbox.objects.select_related("user", "domain").prefetch_related("aliases", "members__user")
+    """Mailboxes of protected domains by address, with user, aliases and members."""
+    there = Mailbox.objects.filter(domain__removed_at__isnull=True)
+    mailboxes = there.select_related("user", "domain").prefetch_related("aliases", "members__user")
     return list((mailboxes.filter(domain=domain) if domain else mailboxes).order_by("address"))
 
 

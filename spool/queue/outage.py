@@ -17,7 +17,7 @@ from audit.tags import Tag
 from spool.enums import OutageKind, RouteState
 from spool.failpoints import failpoint
 from spool.models import Outage, PlannedOutage, Probe, Route
-from spool.queue import leases, queries
+from spool.queue import leases, queries, scope
 from spool.queue.schedule import Evidence, Health, Surroundings, after_evidence
 from spool.queue.transitions import (
     adopt,
@@ -46,6 +46,14 @@ def _locked(route: Route) -> Route:
     return Route.objects.select_for_update().get(pk=route.pk)
 
 
+def _present(route: Route) -> Route:
+    """Locked, and not of a domain that was removed meanwhile. Raises OutageError."""
+    route = _locked(route)
+    if scope.is_gone(route):
+        raise OutageError(_("%(route)s is not protected any more.") % {"route": route.name})
+    return route
+
+
 # --- evidence --------------------------------------------------------------------------------------------------
 @transaction.atomic
 def observe(route: Route, evidence: Evidence, *, now: datetime, lease: leases.Held | None = None) -> Route:
@@ -53,6 +61,8 @@ def observe(route: Route, evidence: Evidence, *, now: datetime, lease: leases.He
     if lease is not None:
         leases.fence(lease, now=now)
     route = _locked(route)
+    if scope.is_gone(route):  # a look that began before its domain was removed
+        return route
     outage = queries.open_outage_of(route)
     around = Surroundings(overrides(outage, now=now), queries.is_drained(route, now=now))
     before = Health(RouteState(route.state), route.good_probes, route.bad_probes)
@@ -119,7 +129,7 @@ def open_outage(route: Route, *, kind: OutageKind, reason: str, now: datetime, u
     if until is not None and until <= now:
         raise OutageError(_("The end of an outage must lie in the future."))
     _check_near(until, now=now)
-    route = _locked(route)
+    route = _present(route)
     outage = queries.open_outage_of(route)
     if overrides(outage, now=now):
         raise OutageError(_("%(route)s has an open outage already.") % {"route": route.name})
@@ -184,6 +194,7 @@ def schedule_outage(
     if until is not None and until <= starts_at:
         raise OutageError(_("A planned outage ends after it starts."))
     _check_near(starts_at, until, now=now)
+    route = _present(route)
     if PlannedOutage.objects.filter(route=route, starts_at=starts_at).exists():
         raise OutageError(_("%(route)s has an outage planned for that time already.") % {"route": route.name})
     plan = PlannedOutage.objects.create(
@@ -206,8 +217,9 @@ def begin_planned(*, now: datetime) -> int:
     begun = 0
     for plan in PlannedOutage.objects.filter(starts_at__lte=now).select_related("route"):
         with transaction.atomic():
+            route = _locked(plan.route)  # in the order of whoever removes its domain, and with it the plan
             taken, _rows = PlannedOutage.objects.filter(pk=plan.pk).delete()
-            running = overrides(queries.open_outage_of(plan.route), now=now)
+            running = overrides(queries.open_outage_of(route), now=now) or scope.is_gone(route)
             if taken and not running and (plan.until is None or plan.until > now):
                 open_outage(plan.route, kind=OutageKind.PLANNED, reason=plan.reason, now=now, until=plan.until)
                 begun += 1

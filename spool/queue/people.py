@@ -21,12 +21,12 @@ def give_mailbox(user: User, *, now: datetime) -> Mailbox | None:
         address = normalise(user.email)
     except AddressError:
         return None
+    if not Domain.objects.filter(name=address.rpartition("@")[2]).exists():
+        return None
     if MailboxAlias.objects.filter(address=address).exists():
         return None
     found = Mailbox.objects.filter(address=address).first()
     if found is None:
-        if not Domain.objects.filter(name=address.rpartition("@")[2]).exists():
-            return None
         return mailboxes.add(address, now=now, name=user.name, user=user)
     if found.kind != MailboxKind.PERSONAL or found.user_id not in {None, user.pk}:
         return None

@@ -19,15 +19,23 @@ from spool.queue.settle import batch_detail
 KEPT_FOR_REVIEW = timedelta(days=30)  # removed, bounced and expired mail can be redelivered so long
 
 
+def kept(*, now: datetime) -> Q:
+    """Deliveries whose content must stay: unfinished, or finished and within its safety time."""
+    delivered = Q(state=DeliveryState.DELIVERED)
+    recent = Q(finished_at__gt=_delivered_before(now))
+    return Q(state__in=UNFINISHED) | delivered & recent | ~delivered & Q(finished_at__gt=now - KEPT_FOR_REVIEW)
+
+
+def _delivered_before(now: datetime) -> datetime:
+    return now - timedelta(hours=settings.SAFETY_COPY_HOURS)
+
+
 def purge(*, now: datetime, limit: int = 500) -> int:
     """Erase the content of messages whose safety time is over. Returns how many."""
     deliveries = Delivery.objects.filter(message=OuterRef("pk"))
-    delivered_before = now - timedelta(hours=settings.SAFETY_COPY_HOURS)
-    keep = Q(state__in=UNFINISHED) | Q(state=DeliveryState.DELIVERED, finished_at__gt=delivered_before)
-    keep |= ~Q(state=DeliveryState.DELIVERED) & Q(finished_at__gt=now - KEPT_FOR_REVIEW)
     over = (
-        Message.objects.filter(purged_at__isnull=True, accepted_at__lte=delivered_before)
-        .filter(Exists(deliveries), ~Exists(deliveries.filter(keep)))
+        Message.objects.filter(purged_at__isnull=True, accepted_at__lte=_delivered_before(now))
+        .filter(Exists(deliveries), ~Exists(deliveries.filter(kept(now=now))))
         .order_by("pk")
     )
     messages = list(over.only("pk", "content_hash")[:limit])

@@ -140,9 +140,9 @@ def _seconds_left(route: Route, held: int, *, now: datetime) -> float | None:
 
 
 def routes_of(user: User) -> QuerySet[Route]:
-    """The routes behind a user's personal and shared mailboxes."""
+    """The routes behind a user's personal and shared mailboxes of protected domains."""
     mine = Q(domains__mailboxes__user=user) | Q(domains__mailboxes__members__user=user)
-    return Route.objects.filter(mine).distinct()
+    return Route.objects.filter(mine, domains__removed_at__isnull=True).distinct()
 
 
 def writing_open(route: Route) -> bool:

@@ -4,16 +4,17 @@ A drill runs on the product's own database beside the running product, yet must 
 """
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from spool.models import Domain, Route
+from spool.enums import UNFINISHED, DeliveryState
+from spool.models import Delivery, Domain, Outage, Route
 
 
 def routes() -> QuerySet[Route]:
     """The routes this process probes and drains."""
     if settings.DRILL_DOMAIN:
         return Route.objects.filter(domains__name=settings.DRILL_DOMAIN)
-    return Route.objects.exclude(domains__is_drill=True)
+    return Route.objects.exclude(domains__is_drill=True).exclude(gone())
 
 
 def domains() -> QuerySet[Domain]:
@@ -21,3 +22,29 @@ def domains() -> QuerySet[Domain]:
     if settings.DRILL_DOMAIN:
         return Domain.objects.filter(name=settings.DRILL_DOMAIN)
     return Domain.objects.filter(is_drill=False)
+
+
+def gone() -> Q:
+    """Routes whose domains were all removed, unless mail came through at that moment: it goes home like any other."""
+    of_route = {"route": OuterRef("pk")}
+    # One look-up for each state, for each has an index of its own.
+    queued = Delivery.objects.filter(**of_route, state=DeliveryState.QUEUED)
+    leased = Delivery.objects.filter(**of_route, state=DeliveryState.LEASED)
+    outages = Outage.objects.filter(**of_route, closed_at__isnull=True)
+    busy = Q(Exists(queued)) | Q(Exists(leased)) | Q(Exists(outages))
+    return _removed(of="pk") & ~busy
+
+
+def is_gone(route: Route) -> bool:
+    return Route.objects.filter(gone(), pk=route.pk).exists()
+
+
+def late() -> QuerySet[Delivery]:
+    """Unfinished mail of domains that were removed."""
+    return Delivery.objects.filter(_removed(of="route"), state__in=UNFINISHED)
+
+
+def _removed(*, of: str) -> Q:
+    route = OuterRef(of)
+    removed = Domain.everything.filter(route=route, removed_at__isnull=False)
+    return Q(Exists(removed)) & ~Q(Exists(Domain.objects.filter(route=route)))

@@ -13,7 +13,7 @@ from audit.operator import operator
 from spool.enums import OutageKind
 from spool.management.rows import print_rows
 from spool.models import Outage, PlannedOutage, Route
-from spool.queue import outage, queries
+from spool.queue import outage, queries, scope
 from spool.queue.outage import OutageError
 
 
@@ -27,7 +27,8 @@ def moment(text: str) -> datetime:
 
 def route_named(name: str) -> Route:
     """By the name of a protected domain or of a route. Raises CommandError."""
-    route = Route.objects.filter(domains__name=name.lower()).first() or Route.objects.filter(name=name).first()
+    there = Route.objects.exclude(scope.gone())
+    route = there.filter(domains__name=name.lower()).first() or there.filter(name=name).first()
     if route is None:
         message = f"{name} is not a protected domain."
         raise CommandError(message)

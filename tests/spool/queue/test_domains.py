@@ -13,9 +13,8 @@ from audit.models import Event
 from einbox.env import HostPort
 from spool.enums import RecipientPolicy, WhileUp
 from spool.models import Domain, Outage, Route
-from spool.queue import domains
+from spool.queue import domains, removal
 from spool.queue.domains import DomainError, Host, Settings
-from tests.factories.spool import make_delivery, make_mailbox
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -86,22 +85,11 @@ def test_a_change_touches_only_what_is_named() -> None:
     ]
 
 
-def test_a_domain_with_mailboxes_or_mail_stays() -> None:
-    delivery = make_delivery(mailbox=make_mailbox("anna@example.test"))
-    with pytest.raises(DomainError, match="still has mailboxes"):
-        domains.remove("example.test", now=NOW)
-    delivery.mailbox = None
-    delivery.save()
-    Domain.objects.get().mailboxes.all().delete()
-    with pytest.raises(DomainError, match="still keeps mail"):
-        domains.remove("example.test", now=NOW)
-
-
 def test_a_removed_domain_whose_route_had_an_outage_can_be_added_again() -> None:
     route = domains.add("again.test", PRIMARY, now=NOW).route
     Outage.objects.create(route=route, opened_at=NOW, closed_at=NOW)
     Route.objects.filter(pk=route.pk).update(state="down", confirmed_at=NOW, held=True)
-    domains.remove("again.test", now=NOW)
+    removal.remove("again.test", now=NOW)
     fresh = domains.add("again.test", Settings(hosts=(Host("mail2.test", 25),)), now=NOW).route
     assert (fresh.pk, fresh.state, fresh.held, fresh.confirmed_at) == (route.pk, "up", False, None)
     assert [str(host) for host in fresh.hosts.all()] == ["mail2.test:25"]

@@ -12,7 +12,7 @@ from audit.operator import operator
 from spool.enums import RecipientPolicy, TlsPolicy, WhileUp
 from spool.management.rows import print_rows
 from spool.models import Domain
-from spool.queue import domains
+from spool.queue import domains, removal
 from spool.queue.domains import DomainError, Settings
 
 
@@ -45,10 +45,10 @@ class Command(BaseCommand):
             one.add_argument("--password-file", type=Path, help="of --submission, or of --smarthost if that is alone")
             one.add_argument("--smarthost-password-file", type=Path)
             one.add_argument("--drill", action="store_true", help=argparse.SUPPRESS)
-        for act in ("list", "remove"):
-            one = acts.add_parser(act)
-            if act == "remove":
-                one.add_argument("name")
+        acts.add_parser("list").add_argument("--removed", action="store_true", help="those that were removed")
+        one = acts.add_parser("remove")
+        one.add_argument("name")
+        one.add_argument("--reason", default="", help="needed once it has mailboxes or had mail")
         for one in acts.choices.values():
             one.add_argument("--json", action="store_true")
 
@@ -70,8 +70,10 @@ class Command(BaseCommand):
             case "set":
                 return [self._row(domains.change(options["name"], self._settings(options), now=now))]
             case "remove":
-                domains.remove(options["name"], now=now)
-                return []
+                gone = removal.remove(options["name"], reason=options["reason"], now=now)
+                return [{"domain": gone.name, "removed_at": gone.removed_at}]
+            case "list" if options["removed"]:
+                return [{"domain": gone.name, "removed_at": gone.removed_at} for gone in removal.removed()]
         return [self._row(domain) for domain in domains.listed()]
 
     def _settings(self, options: dict[str, Any]) -> Settings:
