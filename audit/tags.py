@@ -121,6 +121,15 @@ class Tag(Enum):
     )
     DOMAIN_CHANGED = "spool.domain.changed", _tag("changed a domain", "fields", severity=NOTICE)
     DOMAIN_REMOVED = "spool.domain.removed", _tag("removed a domain", "reason", "mailboxes", severity=WARNING)
+    DKIM_MADE = "spool.dkim.made", _tag("made keys that sign a domain's mail", "selectors", severity=WARNING)
+    DKIM_CONFIRMED = (
+        "spool.dkim.confirmed",
+        _tag("let keys sign a domain's mail", "selectors", "retired", "seen", severity=WARNING),
+    )
+    DKIM_RETIRED = (
+        "spool.dkim.retired",
+        _tag("stopped signing a domain's mail", "selectors", "reason", severity=WARNING),
+    )
     MAILBOX_ADDED = "spool.mailbox.added", _tag("added a mailbox", "kind", severity=NOTICE)
     MAILBOX_CHANGED = "spool.mailbox.changed", _tag("changed a mailbox", "change", "value", severity=NOTICE)
     MAILBOX_REMOVED = "spool.mailbox.removed", _tag("removed a mailbox", "reason", "erased", severity=WARNING)

@@ -18,7 +18,7 @@ from accounts.models import TOTPDevice, User
 from audit.models import Event
 from audit.tags import Tag
 from audit.verification import standing
-from einbox import recovery_sheet
+from einbox import recovery_sheet, signing_keys
 from einbox.database import weak_settings
 from einbox.dns import mx
 from einbox.dns.resolver import Resolver, system_servers
@@ -27,7 +27,7 @@ from einbox.health import readiness
 from einbox.settings import is_loopback
 from spool.enums import UNFINISHED, RouteState
 from spool.models import Delivery, Domain, Route, RouteHost
-from spool.queue import scope
+from spool.queue import domains, scope
 from spool.queue.expiry import EXPIRES_SOON
 from spool.smtpd.limits import Limits
 
@@ -56,6 +56,7 @@ def examine(*, now: datetime) -> list[Finding]:
         _certificates,
         _primaries,
         _names,
+        _signatures,
         _people,
         _history,
         _queue,
@@ -154,6 +155,13 @@ def _primaries(_now: datetime) -> Iterator[Finding]:
 def _names(_now: datetime) -> Iterator[Finding]:
     names = Domain.objects.filter(is_drill=False).order_by("name").values_list("name", flat=True)
     yield from mx.examine(settings.SMTP_HOSTNAME, list(names), Resolver(system_servers()))
+
+
+def _signatures(_now: datetime) -> Iterator[Finding]:
+    resolver = Resolver(system_servers())
+    for domain in domains.listed():
+        if not domain.is_drill:
+            yield from signing_keys.examine(domain, resolver)
 
 
 def _dial(route: Route, host: RouteHost) -> Finding:

@@ -29,6 +29,7 @@ class Kind(IntEnum):
     CNAME = 5
     PTR = 12
     MX = 15
+    TXT = 16
     AAAA = 28
 
 
@@ -37,7 +38,10 @@ KNOWN = frozenset(Kind)
 
 @dataclass(frozen=True)
 class Record:
-    """One record: `value` is an address or a name in lower case; `preference` of an MX; `ttl` in seconds."""
+    """One record: `value` is an address, a name in lower case, or the strings of a TXT joined; `ttl` in seconds.
+
+    `preference` of an MX. A text is shown as a name is: what is not printable ASCII, and the backslash, as digits.
+    """
 
     kind: Kind
     value: str
@@ -164,6 +168,8 @@ def _record(octets: bytes, at: int, length: int, kind: Kind, ttl: int) -> Record
         if length != (4 if kind is Kind.A else 16):
             raise MessageError("an address of wrong length")
         return Record(kind, str(IPv4Address(data) if kind is Kind.A else IPv6Address(data)), ttl)
+    if kind is Kind.TXT:
+        return Record(kind, _text(data), ttl)
     start = at
     if kind is Kind.MX:
         if length < 3:
@@ -174,6 +180,17 @@ def _record(octets: bytes, at: int, length: int, kind: Kind, ttl: int) -> Record
     if end != at + length:
         raise MessageError("a name does not end with its record")
     return Record(kind, value, ttl, preference)
+
+
+def _text(data: bytes) -> str:
+    """The character-strings of a TXT record as one (RFC 1035 section 3.3.14, RFC 6376 section 3.6.2.2)."""
+    octets, at = b"", 0
+    while at < len(data):
+        end = at + 1 + data[at]
+        if end > len(data):
+            raise MessageError("a string runs beyond its record")
+        octets, at = octets + data[at + 1 : end], end
+    return "".join(chr(octet) if 0x20 <= octet < 0x7F and octet != 0x5C else f"\\{octet:03d}" for octet in octets)
 
 
 def _matching(found: list[tuple[str, Record]], name: str, kind: Kind) -> tuple[Record, ...]:

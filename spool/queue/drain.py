@@ -26,6 +26,7 @@ from spool.queue.deliver import Lane, Sent, trace_header
 from spool.queue.routing import Hop, next_hop
 from spool.queue.schedule import Evidence
 from spool.queue.settle import Tally, settle
+from spool.queue.signing import Signatures, SigningError
 from spool.queue.window import MAX_LANES, Verdict, Window
 from spool.smtp.client import Result
 from spool.smtp.replies import Outcome, Phase
@@ -53,6 +54,7 @@ class Drain:
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Clock = timezone.now
     tally: Tally = field(default_factory=Tally)
+    _signatures: Signatures | None = None  # of this round
     _lanes: SimpleQueue[Lane] = field(default_factory=SimpleQueue)
     _made: list[Lane] = field(default_factory=list)
     _leased_until: float = 0.0  # time.monotonic()
@@ -94,6 +96,7 @@ class Drain:
         """Looked up at every round: the route's state and hosts may have changed."""
         self.route = Route.objects.prefetch_related("hosts").get(pk=self.route.pk)
         hop = next_hop(self.route, self.direction)
+        self._signatures = Signatures() if hop and hop.signs else None
         for lane in self._made:
             if hop is None or lane.hop != hop:
                 lane.close()
@@ -142,7 +145,7 @@ class Drain:
         while True:
             stopping = gone or self.stop.is_set()
             while len(running) < lanes and not stopping and (job := next(jobs, None)) is not None:
-                octets = _read(job)
+                octets = self._read(job)
                 if isinstance(octets, Result):
                     yield Sent(job, (octets,) * len(job.deliveries), "")
                 else:
@@ -160,6 +163,18 @@ class Drain:
         rest = [delivery for job in jobs for delivery in job.deliveries]
         if rest:
             claim.give_back(rest, batch.token, now=self.clock())
+
+    def _read(self, job: Job) -> bytes | Result:
+        """What leaves for a job: our trace fields and the octets as accepted; a result if they cannot be had."""
+        message: Message = job.message
+        try:
+            octets = content.read(message)
+            signed = self._signatures.over(message, octets, at=self.clock()) if self._signatures else b""
+        except content.ContentError as error:
+            return Result("", Phase.CONNECT, Outcome.TRANSIENT, text=str(error), uncarriable=True)
+        except SigningError as error:  # its own server may take it yet
+            return Result("", Phase.MAIL, Outcome.TRANSIENT, text=str(error))
+        return trace_header(message) + signed + octets
 
     def _hurry(self) -> None:
         """Once we are asked to stop, what hangs is cut: its answer is recorded as what is known of it."""
@@ -245,15 +260,6 @@ def _cut(sent: Sent) -> bool:
     return any(result.outcome is not Outcome.DELIVERED and result.code in (None, 421) for result in sent.results) and (
         not any(result.uncarriable for result in sent.results)
     )
-
-
-def _read(job: Job) -> bytes | Result:
-    """What leaves for a job: our trace header and the octets as accepted; a result if they cannot be had."""
-    message: Message = job.message
-    try:
-        return trace_header(message) + content.read(message)
-    except content.ContentError as error:
-        return Result("", Phase.CONNECT, Outcome.TRANSIENT, text=str(error), uncarriable=True)
 
 
 # --- the sweep -----------------------------------------------------------------------------------------------------

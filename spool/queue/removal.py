@@ -17,7 +17,7 @@ from audit.record import Target, record
 from audit.tags import Tag
 from spool.enums import UNFINISHED, DeliveryState, Direction
 from spool.models import Delivery, Domain, LearnedAddress, MailboxAlias, PlannedOutage, Route
-from spool.queue import outage, queries
+from spool.queue import outage, queries, signing
 from spool.queue.domains import DomainError, get
 from spool.queue.purge import KEPT_FOR_REVIEW, kept
 from spool.queue.transitions import finish
@@ -43,6 +43,7 @@ def remove(name: str, *, reason: str = "", now: datetime) -> Domain:
     if not route.domains.exclude(pk=domain.pk).exists():
         _rest(route, reason=reason, now=now)
     LearnedAddress.objects.filter(domain=domain).delete()
+    signing.retire(domain, now=now)
     Domain.objects.filter(pk=domain.pk).update(removed_at=now)
     detail = {"reason": reason[:REASON], "mailboxes": domain.mailboxes.count()}
     record(Tag.DOMAIN_REMOVED, target=Target("domain", domain.name, domain.name), detail=detail, at=now)

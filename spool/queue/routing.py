@@ -18,10 +18,14 @@ DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
 
 @dataclass(frozen=True)
 class Hop:
-    """Where a delivery goes next. `is_home`: the primary itself, so its answers are evidence of its health."""
+    """Where a delivery goes next. `is_home`: the primary itself, so its answers are evidence of its health.
+
+    `signs`: past the domain's own server, so nobody else signs for the domain (spool.queue.signing).
+    """
 
     endpoints: tuple[Endpoint, ...]
     is_home: bool
+    signs: bool = False
 
 
 def hosts_of(route: Route) -> tuple[Endpoint, ...]:
@@ -68,4 +72,4 @@ def next_hop(route: Route, direction: Direction) -> Hop | None:
     if is_open:
         return Hop(submission_of(route), is_home=not route.submission_url)
     escape = smarthost_of(route)
-    return Hop(escape, is_home=False) if escape else None
+    return Hop(escape, is_home=False, signs=True) if escape else None

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from einbox.dns.message import HEADER, IN, RECORD, RESPONSE, TRUNCATED, Kind, encode_name, read_name
 
-Row = tuple[Kind, str, int]  # kind, value ("20 mx.example" for an MX), TTL
+Row = tuple[Kind, str, int]  # kind, value ("20 mx.example" for an MX, a text of octets for a TXT), TTL
 Table = dict[str, list[Row]]
 TRICKLE = 2_000  # octets that a trickling server announces
 Twist = Callable[[bytes], list[bytes]]  # what is sent by UDP instead of the answer
@@ -23,6 +23,10 @@ def _data(kind: Kind, value: str) -> bytes:
     if kind is Kind.MX:
         preference, _, host = value.partition(" ")
         return struct.pack("!H", int(preference)) + encode_name(host)
+    if kind is Kind.TXT:
+        octets = value.encode("latin-1")
+        pieces = [octets[start : start + 255] for start in range(0, len(octets), 255)] or [b""]
+        return b"".join(bytes([len(piece)]) + piece for piece in pieces)
     return encode_name(value)
 
 

@@ -1,6 +1,7 @@
-"""`manage.py domain add|set|list|remove`: protected domains and the routes to their primaries."""
+"""`manage.py domain add|set|list|remove|dkim`: protected domains, the routes to their primaries, their signing keys."""
 
 import argparse
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ from django.utils import timezone
 
 from audit.escape import escape
 from audit.operator import operator
+from einbox import signing_keys
+from einbox.dns.resolver import Resolver, system_servers
 from spool.enums import RecipientPolicy, TlsPolicy, WhileUp
 from spool.management.rows import print_rows
 from spool.models import Domain
-from spool.queue import domains, removal
+from spool.queue import domains, removal, signing
 from spool.queue.domains import DomainError, Settings
+from spool.queue.signing import SigningError
 
 
 def _secret(path: Path | None) -> str | None:
@@ -28,7 +32,7 @@ def _secret(path: Path | None) -> str | None:
 
 
 class Command(BaseCommand):
-    help = "Protected domains: add, set, list, remove."
+    help = "Protected domains: add, set, list, remove, dkim."
 
     def add_arguments(self, parser: CommandParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True)
@@ -49,16 +53,38 @@ class Command(BaseCommand):
         one = acts.add_parser("remove")
         one.add_argument("name")
         one.add_argument("--reason", default="", help="needed once it has mailboxes or had mail")
+        self._add_dkim(acts.add_parser("dkim"))
         for one in acts.choices.values():
             one.add_argument("--json", action="store_true")
+
+    def _add_dkim(self, one: CommandParser) -> None:
+        one.add_argument("name")
+        act = one.add_mutually_exclusive_group()
+        act.add_argument("--rotate", action="store_true", help="make a fresh pair of keys")
+        act.add_argument("--check", action="store_true", help="ask DNS; keys whose record is public begin to sign")
+        act.add_argument("--published", action="store_true", help="as --check, on your word, without asking DNS")
+        act.add_argument("--stop", action="store_true", help="erase the private keys: nothing is signed any more")
+        one.add_argument("--selector", default="", metavar="NAME", help="of the pair to be made")
+        one.add_argument("--reason", default="", help="of --stop")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with operator():
                 shown = self._act(options)
-        except DomainError as error:
+        except (DomainError, SigningError) as error:
             raise CommandError(escape(str(error))) from error
-        print_rows(self.stdout, shown, as_json=options["json"])
+        self._print(shown, as_json=options["json"])
+        if options.get("check") and not all(row["state"] == "retired" or row["published"] for row in shown):
+            raise SystemExit(1)
+
+    def _print(self, shown: list[dict[str, Any]], *, as_json: bool) -> None:
+        """Records of DNS in lines of their own, to be copied."""
+        records = [] if as_json else [row.pop("record") for row in shown if row.get("record")]
+        hidden = () if as_json else ("name", "value")
+        rows = [{name: value for name, value in row.items() if name not in hidden} for row in shown]
+        print_rows(self.stdout, rows, as_json=as_json)
+        for record in records:
+            self.stdout.write(escape(record))
 
     def _act(self, options: dict[str, Any]) -> list[dict[str, Any]]:
         now = timezone.now()
@@ -72,9 +98,20 @@ class Command(BaseCommand):
             case "remove":
                 gone = removal.remove(options["name"], reason=options["reason"], now=now)
                 return [{"domain": gone.name, "removed_at": gone.removed_at}]
+            case "dkim":
+                return self._dkim(domains.get(options["name"]), options, now)
             case "list" if options["removed"]:
                 return [{"domain": gone.name, "removed_at": gone.removed_at} for gone in removal.removed()]
         return [self._row(domain) for domain in domains.listed()]
+
+    def _dkim(self, domain: Domain, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+        if options["check"]:
+            return signing_keys.check(domain, Resolver(system_servers()), now=now)
+        if options["published"]:
+            return signing_keys.trust(domain, now=now)
+        if options["stop"]:
+            return signing_keys.stop(domain, reason=options["reason"], now=now)
+        return signing_keys.show(domain, now=now, rotate=options["rotate"], selector=options["selector"])
 
     def _settings(self, options: dict[str, Any]) -> Settings:
         password = _secret(options["password_file"])
@@ -103,5 +140,6 @@ class Command(BaseCommand):
             "while_up": domain.while_up,
             "submission": route.submission_url,
             "smarthost": route.smarthost_url,
+            "dkim": signing.state_of(domain),
             "state": route.state,
         }
