@@ -14,7 +14,9 @@ def routes() -> QuerySet[Route]:
     """The routes this process probes and drains."""
     if settings.DRILL_DOMAIN:
         return Route.objects.filter(domains__name=settings.DRILL_DOMAIN)
-    return Route.objects.exclude(domains__is_drill=True).exclude(gone())
+    found = Route.objects.exclude(domains__is_drill=True)
+    # The watch asks several times a second, and hardly anybody ever removes a domain.
+    return found.exclude(gone()) if _gone_domains().exists() else found
 
 
 def domains() -> QuerySet[Domain]:
@@ -27,16 +29,17 @@ def domains() -> QuerySet[Domain]:
 def gone() -> Q:
     """Routes whose domains were all removed, unless mail came through at that moment: it goes home like any other."""
     of_route = {"route": OuterRef("pk")}
-    # One look-up for each state, for each has an index of its own.
+    # One look-up for each state, for each has an index of its own: the history of a route may be long.
     queued = Delivery.objects.filter(**of_route, state=DeliveryState.QUEUED)
-    leased = Delivery.objects.filter(**of_route, state=DeliveryState.LEASED)
+    leased = Delivery.objects.filter(**of_route, state=DeliveryState.LEASED, lease_until__isnull=False)
     outages = Outage.objects.filter(**of_route, closed_at__isnull=True)
     busy = Q(Exists(queued)) | Q(Exists(leased)) | Q(Exists(outages))
     return _removed(of="pk") & ~busy
 
 
 def is_gone(route: Route) -> bool:
-    return Route.objects.filter(gone(), pk=route.pk).exists()
+    """Whether `gone` holds for this route now."""
+    return _gone_domains().filter(route=route).exists() and Route.objects.filter(gone(), pk=route.pk).exists()
 
 
 def late() -> QuerySet[Delivery]:
@@ -44,7 +47,10 @@ def late() -> QuerySet[Delivery]:
     return Delivery.objects.filter(_removed(of="route"), state__in=UNFINISHED)
 
 
+def _gone_domains() -> QuerySet[Domain]:
+    return Domain.everything.filter(removed_at__isnull=False)
+
+
 def _removed(*, of: str) -> Q:
     route = OuterRef(of)
-    removed = Domain.everything.filter(route=route, removed_at__isnull=False)
-    return Q(Exists(removed)) & ~Q(Exists(Domain.objects.filter(route=route)))
+    return Q(Exists(_gone_domains().filter(route=route))) & ~Q(Exists(Domain.objects.filter(route=route)))
