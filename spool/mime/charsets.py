@@ -88,4 +88,7 @@ def _no_surrogates(text: str) -> str:
 
 def header_text(raw: bytes) -> str:
     """Raw header octets as text: UTF-8 (RFC 6532), else windows-1252. Never raises."""
-    return decode(raw).text
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")

@@ -46,6 +46,8 @@ def _joined(sections: dict[int, tuple[str, bool]]) -> str:
 def parse(value: str) -> tuple[str, dict[str, str]]:
     """(lower-case value before the first semicolon, parameters by lower-case name; the first of a name wins)."""
     main = value.partition(";")[0].strip().lower()
+    if ";" not in value:
+        return main, {}
     plain: dict[str, str] = {}
     extended: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}

@@ -10,6 +10,8 @@ from spool.mime.words import clean
 
 __all__ = ["MailAddress", "ParsedMessage", "Part"]
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True)
 class Part:
@@ -52,8 +54,16 @@ class ParsedMessage:
 
     def snippet(self, length: int = 140) -> str:
         """The first words of the text in one line, quoted lines left out."""
-        lines = (line for line in self.text[: length * 40].split("\n") if line.strip() and not line.startswith(">"))
-        return clean(" ".join(" ".join(lines).split()))[:length].strip()
+        found: list[str] = []
+        room = length
+        for line in self.text[: length * 40].split("\n"):
+            words = "" if line.startswith(">") else " ".join(line.split())
+            if words:
+                found.append(words)
+                room -= len(words) + 1
+            if room < 0:
+                break
+        return clean(" ".join(found))[:length].strip()
 
     @property
     def thread_root(self) -> str:
@@ -66,7 +76,7 @@ class ParsedMessage:
         }
         data["parts"] = [vars(part) for part in self.parts]
         data["date"] = self.date.isoformat() if self.date else None
-        return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        return _JSON.encode(data)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

@@ -33,7 +33,8 @@ def sender_disguised(sender: MailAddress) -> bool:
 
 def mixed_alphabets(address: str) -> bool:
     """Whether the domain mixes letters of several alphabets (such as a Cyrillic a in a Latin word)."""
-    return any(len(_alphabets(_letters(label))) > 1 for label in address.rpartition("@")[2].lower().split("."))
+    labels = map(_letters, address.rpartition("@")[2].lower().split("."))
+    return any(len(_alphabets(label)) > 1 for label in labels if not label.isascii())
 
 
 def _letters(label: str) -> str:

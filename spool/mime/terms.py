@@ -21,7 +21,8 @@ MAX_RUN = 256  # characters without a space that are normalised together
 PREFIXES = range(3, 7)  # lengths of the beginnings of words that can be found
 FIELDS = ("subject", "sender", "recipients", "files", "body")
 
-_ASCII_WORD = re.compile(r"[a-z0-9]+")
+# Of ASCII text: capital letters become small ones, everything but letters and digits separates.
+_ASCII = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else 32 for code in range(256))
 _SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _SPACELESS += "\U00020000-\U0003134f"
 _WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
@@ -43,11 +44,15 @@ def _pieces(text: str) -> Iterator[str]:
         yield from (part[start : start + size] for start in range(0, len(part), size))
 
 
+def _ascii_words(text: str, limit: int) -> list[str]:
+    words = text.encode("ascii").translate(_ASCII).decode("ascii").split(None, limit)
+    return words[:limit]  # the last of one more holds all that was not split
+
+
 def terms(text: str, limit: int = MAX_FIELD) -> list[str]:
     """The terms of `text` in order, at most `limit`."""
     text = text[:MAX_TEXT]
-    words = _ASCII_WORD.findall(text.lower()) if text.isascii() else _WORD.findall("".join(map(_folded, _pieces(text))))
-    found: list[str] = words[:limit]
+    found = _ascii_words(text, limit) if text.isascii() else _WORD.findall("".join(map(_folded, _pieces(text))))[:limit]
     if found and max(map(len, found)) > MAX_TERM:
         return [term[:MAX_TERM] for term in found]
     return found

@@ -6,6 +6,7 @@ boundaries that are open. Nothing is copied: a part is a pair of offsets.
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from spool.mime import charsets, headers, notes, params
 
@@ -37,7 +38,7 @@ class Node:
     def is_multipart(self) -> bool:
         return self.kind.startswith("multipart/") and bool(self.children)
 
-    @property
+    @cached_property
     def disposition(self) -> tuple[str, dict[str, str]]:
         return params.parse(charsets.header_text(self.head.get("content-disposition", b"")))
 

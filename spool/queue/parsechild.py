@@ -24,6 +24,7 @@ from spool.mime import render, terms
 from spool.mime.parse import PartMissingError, parse, part_content
 
 FRAME = struct.Struct("!II")
+BUFFER = 64 * 2**10  # octets
 GRACE = 2  # seconds after which the process stops itself, should its parent have forgotten it
 Answer = tuple[dict[str, Any], bytes]
 
@@ -123,7 +124,9 @@ def main() -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     seconds, memory = int(sys.argv[1]), int(sys.argv[2])
     _limit(memory)
-    serve(sys.stdin.buffer, sys.stdout.buffer, seconds)
+    # Buffers that hold the usual job and its answer: fewer calls of the system, fewer wake-ups of the parent.
+    with open(0, "rb", BUFFER, closefd=False) as jobs, open(1, "wb", BUFFER, closefd=False) as answers:
+        serve(jobs, answers, seconds)
 
 
 if __name__ == "__main__":

@@ -173,6 +173,12 @@ def test_a_snippet_is_one_clean_line() -> None:
     assert parse("\n\na\u202eb\0c\x1b[31m\n\u200bd".encode()).snippet() == "abc[31m d"
 
 
+@given(st.text("ab> \n\t\xa0", max_size=400), st.integers(1, 60))
+def test_a_snippet_is_the_first_words_without_quoted_lines(text: str, length: int) -> None:
+    said = (line for line in text[: length * 40].split("\n") if not line.startswith(">"))
+    assert ParsedMessage(text=text).snippet(length) == " ".join(" ".join(said).split())[:length].strip()
+
+
 def test_digest_parts_are_messages() -> None:
     raw = b"Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: one\n\n1\n--b\n\nSubject: two\n\n2\n--b--\n"
     assert [part.name for part in parse(raw).parts] == ["one.eml", "two.eml"]

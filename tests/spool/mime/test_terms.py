@@ -36,6 +36,11 @@ def test_any_text_gives_words_that_give_themselves(text: str) -> None:
     assert [part for word in found for part in terms(word)] == found
 
 
+@given(st.text(st.characters(max_codepoint=127), max_size=300), st.integers(0, 20))
+def test_plain_english_takes_a_shorter_way_to_the_same_words(text: str, limit: int) -> None:
+    assert terms(text, limit) == terms(f"{text} \u00fc", 1000)[:-1][:limit]
+
+
 def test_a_message_gives_its_fields_and_a_bounded_body() -> None:
     message = ParsedMessage(
         subject="Angebot Nr. 7",
