@@ -1,5 +1,6 @@
 """What was read out of messages, at rest: sealed under each message's own content key. Storage only."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -8,15 +9,16 @@ from accounts.crypto import ContentKey, DecryptionError, decrypt_content, encryp
 from spool.mime.parsed import ParsedMessage
 from spool.models import Message, MessageText
 from spool.queue import content
+from spool.queue.rows import Row, Table
 
 LABEL = "text"
 SNIPPET = "snippet"
+TEXTS = Table(MessageText, "message_id", "parsed", "note", "parsed_at")  # the columns of a Row here
 
 
-def seal(message: Message, key: ContentKey, parsed: bytes, *, note: str, now: datetime) -> MessageText:
+def seal(message: Message, key: ContentKey, parsed: bytes, *, note: str, now: datetime) -> Row:
     """An unsaved row for the JSON of a ParsedMessage; `key` is content.content_key(message)."""
-    sealed = encrypt_content(key, parsed, LABEL)
-    return MessageText(message=message, parsed=sealed, note=note[:255], parsed_at=now)
+    return message.pk, encrypt_content(key, parsed, LABEL), note[:255], now
 
 
 def seal_snippet(key: ContentKey, text: str) -> bytes:
@@ -45,16 +47,15 @@ def load(message: Message) -> ParsedMessage | None:
         return None
 
 
-def save(row: MessageText) -> None:
+def save(row: Row) -> None:
     """Store one row unless its message was erased meanwhile."""
     with transaction.atomic():
-        kept = Message.objects.select_for_update().filter(pk=row.message_id, purged_at__isnull=True)
+        kept = Message.objects.select_for_update().filter(pk=row[0], purged_at__isnull=True)
         if kept.values_list("pk", flat=True).first() is not None:
             write([row])
 
 
-def write(rows: list[MessageText]) -> None:
-    """Store rows, replacing older ones; the caller knows that their messages are not erased."""
-    MessageText.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["message"], update_fields=["parsed", "note", "parsed_at"]
-    )
+def write(rows: Sequence[Row]) -> None:
+    """Store rows, replacing older ones, in the caller's transaction, which locks their messages: none is erased."""
+    MessageText.objects.filter(pk__in=[row[0] for row in rows]).delete()
+    TEXTS.insert(rows)

@@ -5,11 +5,12 @@ nothing. A message that could not be read is tried again later, and after ATTEMP
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 
 from audit.context import SYSTEM
 from audit.record import record
@@ -19,15 +20,18 @@ from spool.failpoints import failpoint
 from spool.ids import encode
 from spool.mime import notes, terms
 from spool.mime.parsed import MailAddress, ParsedMessage
-from spool.models import Message, MessageText
+from spool.models import Message
 from spool.queue import content, extracted, searchindex
 from spool.queue.parsepool import Reply
+from spool.queue.rows import Row
 from spool.queue.settle import batch_detail
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 BACKOFF = timedelta(seconds=5)  # times the number of attempts
+
+Columns = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,21 @@ def unreadable(message: Message, note: str = notes.UNREADABLE) -> ParsedMessage:
     return ParsedMessage(subject=message.subject, from_=known, message_id=message.message_id, notes=(note,))
 
 
+class _Stored(NamedTuple):
+    """The row as it is when results are stored."""
+
+    pk: int
+    content_hash: bytes
+    purged_at: datetime | None
+    parse_attempts: int
+
+
 @dataclass
 class _Found:
     """What is to be stored of one result. `index` is None for what gives no terms."""
 
-    columns: dict[str, object]
-    text: MessageText | None = None
+    columns: Columns
+    text: Row | None = None
     index: searchindex.Row | None = None
 
     @property
@@ -62,8 +75,8 @@ class _Found:
 def _read(message: Message, reply: Reply, *, now: datetime) -> _Found:
     head = reply.head
     key = content.content_key(message)
-    columns: dict[str, object] = {
-        "parse_state": ParseState.PARSED,
+    columns: Columns = {
+        "parse_state": ParseState.PARSED.value,
         "parse_lease_until": None,
         "attachment_count": head["attachments"],
         "snippet": extracted.seal_snippet(key, head["snippet"]),
@@ -79,7 +92,7 @@ def _read(message: Message, reply: Reply, *, now: datetime) -> _Found:
 def _found(result: Result, *, now: datetime) -> _Found:
     """What one result gives; sealing and hashing happen here, before any transaction."""
     message = result.message
-    failed: dict[str, object] = {"parse_state": ParseState.FAILED, "parse_lease_until": None}
+    failed: Columns = {"parse_state": ParseState.FAILED.value, "parse_lease_until": None}
     try:
         if result.reply is not None:
             return _read(message, result.reply, now=now)
@@ -103,7 +116,7 @@ def store(batch: list[Result], *, now: datetime) -> int:
             log.warning("message %s could not be read: %s", encode(result.message.pk), result.error)
     with transaction.atomic():
         ours = Message.objects.select_for_update().filter(pk__in=found, parse_state=ParseState.PENDING)
-        rows = {row.pk: row for row in ours.only("pk", "content_hash", "purged_at", "parse_attempts")}
+        rows = {row[0]: _Stored(*row) for row in ours.values_list(*_Stored._fields)}
         mine = [r.message.pk for r in batch if _still_ours(rows.get(r.message.pk), r.message)]
         kept = [pk for pk in mine if rows[pk].purged_at is None]
         for pk in set(mine).difference(kept):
@@ -117,32 +130,42 @@ def store(batch: list[Result], *, now: datetime) -> int:
     return len(finished)
 
 
-def _field(name: str) -> "models.Field[Any, Any]":
-    field = Message._meta.get_field(name)  # noqa: SLF001 - Django's documented model API
-    assert isinstance(field, models.Field)
-    return field
-
-
-def _update(changes: dict[int, dict[str, object]]) -> None:
-    """One statement for all messages that get the same columns; values pass through the model's fields."""
-    alike: dict[tuple[str, ...], list[list[Any]]] = {}
+def _update(changes: Mapping[int, Columns]) -> None:
+    """One statement for all messages that get the same columns."""
+    alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
     for pk, columns in changes.items():
-        values = [_field(name).get_db_prep_save(value, connection) for name, value in columns.items()]
-        alike.setdefault(tuple(columns), []).append([*values, pk])
-    quote = connection.ops.quote_name
+        alike.setdefault(tuple(columns), []).append((*columns.values(), pk))
     for names, rows in alike.items():
-        sets = ", ".join(f"{quote(name)} = %s" for name in names)
-        sql = f"UPDATE spool_message SET {sets} WHERE id = %s"  # noqa: S608 - names of the model's own
+        fields = [Message._meta.get_field(name) for name in (*names, "id")]  # noqa: SLF001 - documented model API
+        values = [_prepared(field, column) for field, column in zip(fields, zip(*rows, strict=True), strict=True)]
         with connection.cursor() as cursor:
-            cursor.executemany(sql, rows)
+            if connection.vendor == "sqlite":
+                sets = ", ".join(f"{name} = %s" for name in names)
+                sql = f"UPDATE spool_message SET {sets} WHERE id = %s"  # noqa: S608 - names of the model's own
+                cursor.executemany(sql, list(zip(*values, strict=True)))
+            else:  # there each statement is read and planned anew, so one for all
+                sets = ", ".join(f"{name} = new.{name}" for name in names)
+                arrays = ", ".join(f"%s::{str(field.db_type(connection)).partition('(')[0]}[]" for field in fields)
+                sql = (
+                    f"UPDATE spool_message SET {sets} "  # noqa: S608 - names of the model's own
+                    f"FROM unnest({arrays}) AS new ({', '.join((*names, 'id'))}) WHERE spool_message.id = new.id"
+                )
+                cursor.execute(sql, values)
 
 
-def _still_ours(row: Message | None, claimed: Message) -> bool:
+def _prepared(field: Any, values: Sequence[Any]) -> list[Any]:
+    """The values of one column in the driver's terms; only times differ from Python's."""
+    if field.get_internal_type() == "DateTimeField":
+        return [field.get_db_prep_save(value, connection) for value in values]
+    return list(values)
+
+
+def _still_ours(row: _Stored | None, claimed: Message) -> bool:
     """The attempt number is the fence: whoever claims after us raises it."""
     return row is not None and row.parse_attempts == claimed.parse_attempts
 
 
-def _record(rows: list[Message]) -> None:
+def _record(rows: list[_Stored]) -> None:
     if not rows:
         return
     detail = batch_detail((row.pk, bytes(row.content_hash)) for row in rows)

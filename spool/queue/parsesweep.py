@@ -28,6 +28,12 @@ TOGETHER = 16  # messages, and TOGETHER_OCTETS, that a process gets at once
 TOGETHER_OCTETS = 512 * 2**10
 STORE = 100  # results a transaction stores at most, and every STORE_SECONDS what there is
 STORE_SECONDS = 0.5
+# fmt: off
+USED = (  # columns of a claimed message
+    "id", "size", "content_key", "content", "content_file", "purged_at", "message_id", "subject", "from_name",
+    "from_address", "parse_attempts",
+)
+# fmt: on
 BUDGET = 60.0  # seconds after which no further message is begun
 
 
@@ -43,7 +49,7 @@ def claim(*, now: datetime, limit: int) -> list[Message]:
             rows = rows.select_for_update(skip_locked=True)
         ids = list(rows.values_list("pk", flat=True)[:limit])
         Message.objects.filter(pk__in=ids).update(parse_lease_until=now + LEASE, parse_attempts=F("parse_attempts") + 1)
-    return list(Message.objects.filter(pk__in=ids).order_by("pk"))
+    return list(Message.objects.filter(pk__in=ids).only(*USED).order_by("pk"))
 
 
 class _Sweep:

@@ -5,7 +5,10 @@ the transaction of the parse result and go with the content. Knows no mailbox: w
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
+from struct import pack
 
 from django.db import connection
 from django.db.models.expressions import RawSQL
@@ -21,9 +24,12 @@ BEGINNINGS = ("subject", "sender", "recipients", "files")  # fields whose words 
 # A tsvector knows four weights; "" is D. File names share the body's, and are written once more under FILE.
 WEIGHTS = {"subject": "A", "sender": "B", "recipients": "C", "files": "", "body": ""}
 FILE = "f"  # begins a lexeme of PostgreSQL's that only file names have
+BEGINNING = "p"  # begins one that stands for the first letters of a word
+_POSITIONS = 1 << 14  # of a tsvector
+_MAX_PLACES = 255  # of a lexeme that PostgreSQL keeps
 _MERGE_PAGES = 200
 
-Row = tuple[int | str, ...]
+Row = tuple[int | str | bytes, ...]
 
 
 class _Hashes(dict[str, str]):
@@ -52,8 +58,8 @@ def forget() -> None:
 
 
 def _beginnings(fields: Mapping[str, str]) -> list[str]:
-    found = (f"{name}:{prefix}" for name in BEGINNINGS for prefix in prefixes(fields.get(name, "").split()))
-    return sorted(_PREFIXES[one] for one in found)
+    found = [f"{name}:{prefix}" for name in BEGINNINGS if name in fields for prefix in prefixes(fields[name].split())]
+    return sorted({_PREFIXES[one] for one in found})
 
 
 def _open_ends(phrase: Phrase) -> list[str]:
@@ -64,26 +70,53 @@ def _open_ends(phrase: Phrase) -> list[str]:
 
 def row(message_id: int, fields: Mapping[str, str]) -> Row:
     """The index row for the terms of a message (spool.mime.terms.of_message), ready for `write`."""
-    hashed = {name: [_TERMS[word] for word in fields.get(name, "").split()] for name in FIELDS}
+    hashed = {name: list(map(_TERMS.__getitem__, fields[name].split())) for name in FIELDS if name in fields}
     if connection.vendor == "sqlite":
-        return message_id, *(" ".join(hashed[name]) for name in FIELDS), " ".join(_beginnings(fields))
+        return message_id, *(" ".join(hashed.get(name, ())) for name in FIELDS), " ".join(_beginnings(fields))
     return message_id, _vector(hashed, _beginnings(fields))
 
 
-def _vector(hashed: Mapping[str, Sequence[str]], beginnings: Iterable[str]) -> str:
-    """The text form of a tsvector."""
-    places: dict[str, list[str]] = {}
+def _vector(hashed: Mapping[str, Sequence[str]], beginnings: Sequence[str]) -> bytes:
+    """A tsvector as PostgreSQL receives it in binary: the number of lexemes, then each with a NUL and its places.
+
+    Put together as Latin-1 text, a character an octet, for the words are text here.
+    """
+    places: dict[str, str] = {}
+    repeated: dict[str, str] = {}
     position = 1
     for name in FIELDS:
-        weight = WEIGHTS[name]
-        for word in hashed[name]:
-            places.setdefault(word, []).append(f"{position}{weight}")
-            if name == "files":
-                places.setdefault(FILE + word, []).append(str(position))
-            position += 1
-        position += GAP
-    parts = [f"{word}:{','.join(at[:255])}" for word, at in places.items()]  # PostgreSQL keeps 255 of a lexeme
-    return " ".join([*parts, *(f"p{beginning}" for beginning in beginnings)])
+        words = hashed.get(name, ())
+        found = _places(WEIGHTS[name])[position : position + len(words)]
+        _note(words, found, places, repeated)
+        if name == "files":
+            _note([FILE + word for word in words], found, places, repeated)
+        position += len(words) + GAP
+    places |= {word: _count(len(at) // 2) + at for word, at in repeated.items()}
+    places |= {BEGINNING + beginning: _count(0) for beginning in beginnings}
+    return pack("!i", len(places)) + "".join(chain.from_iterable(places.items())).encode("latin-1")
+
+
+def _note(words: Sequence[str], found: Sequence[str], places: dict[str, str], repeated: dict[str, str]) -> None:
+    """Most words stand once in a mail: the end of their lexeme is in `places` as `_places` made it."""
+    for word, place in zip(words, found, strict=True):
+        if word not in places:
+            places[word] = place
+        else:
+            before = repeated.get(word) or places[word][3:]
+            if len(before) < 2 * _MAX_PLACES:
+                repeated[word] = before + place[3:]
+
+
+def _count(number: int) -> str:
+    """The end of a lexeme's word, and how many places follow."""
+    return f"\0\0{chr(number)}"
+
+
+@lru_cache(maxsize=4)
+def _places(weight: str) -> list[str]:
+    """What follows a word that stands once, for each position: the upper two bits of a place are its weight."""
+    bits = "DCBA".index(weight or "D") << 14
+    return [_count(1) + pack("!H", bits | position).decode("latin-1") for position in range(_POSITIONS)]
 
 
 def thread(root: str) -> int | None:
@@ -98,17 +131,25 @@ def write(rows: Sequence[Row]) -> None:
     """Store index rows, replacing older ones; inside the caller's transaction."""
     if not rows:
         return
-    if connection.vendor == "sqlite":
-        columns = ", ".join(("rowid", *FIELDS, "beginnings"))
-        marks = ", ".join(["%s"] * len(rows[0]))
-        sql = f"INSERT OR REPLACE INTO {TABLE} ({columns}) VALUES ({marks})"  # noqa: S608 - names of our own
-    else:
-        sql = (
-            f"INSERT INTO {TABLE} (message_id, terms) VALUES (%s, %s::tsvector) "  # noqa: S608
-            "ON CONFLICT (message_id) DO UPDATE SET terms = excluded.terms"
-        )
+    if connection.vendor != "sqlite":
+        _copy(rows)
+        return
+    columns = ", ".join(("rowid", *FIELDS, "beginnings"))
+    marks = ", ".join(["%s"] * len(rows[0]))
+    sql = f"INSERT OR REPLACE INTO {TABLE} ({columns}) VALUES ({marks})"  # noqa: S608 - names of our own
     with connection.cursor() as cursor:
         cursor.executemany(sql, rows)
+
+
+def _copy(rows: Sequence[Row]) -> None:
+    """A third of what INSERT costs the server: no statement to read, no text of a tsvector to take apart."""
+    copy_in = f"COPY {TABLE} (message_id, terms) FROM STDIN (FORMAT BINARY)"
+    with connection.wrap_database_errors, connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {TABLE} WHERE message_id = ANY(%s)", [[row[0] for row in rows]])  # noqa: S608
+        with cursor.copy(copy_in) as copy:
+            copy.set_types(["int8", "bytea"])  # octets go as they are; the column takes them for a tsvector
+            for row in rows:
+                copy.write_row(row)
 
 
 def erase(message_ids: Iterable[int]) -> None:
@@ -146,4 +187,4 @@ def _tsquery(phrase: Phrase) -> str:
     mark = FILE if phrase.field == "files" else ""
     weight = f":{WEIGHTS[phrase.field]}" if phrase.field and not mark else ""
     said = "(" + " <-> ".join(f"{mark}{_TERMS[word]}{weight}" for word in phrase.words) + ")"
-    return "(" + " | ".join([said, *(f"p{one}" for one in _open_ends(phrase))]) + ")"
+    return "(" + " | ".join([said, *(f"{BEGINNING}{one}" for one in _open_ends(phrase))]) + ")"

@@ -1,17 +1,22 @@
 """The full-text index: finds what was read, holds no word of it, and goes with the content."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b, sha256
 
 import pytest
 from django.db import connection
 from django.test import override_settings
 
 from accounts.crypto import derive_key
-from spool.mime.terms import question
+from spool.mime.parse import parse
+from spool.mime.terms import FIELDS, of_message, prefixes, question
 from spool.models import Message
 from spool.queue import content, parsing, searchindex
+from tests.corpora import cpython_files
 from tests.factories.spool import make_message
 
+TABLE = searchindex.TABLE
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RAW = (
     "From: Erika Éxample <erika@outside.test>\r\nTo: anna@example.test\r\nSubject: Invoices of Zanzibar\r\n"
@@ -107,6 +112,87 @@ def test_a_rolled_back_erasure_keeps_the_row() -> None:
         content.erase([message], now=NOW)
         transaction.set_rollback(True)
     assert find("fox ") == [message.pk]
+
+
+def hashed(kind: bytes, text: str) -> str:
+    """As ADR 0013 says it, without anything that makes it quick."""
+    return blake2b(text.encode(), digest_size=5, key=derive_key("search index"), person=kind).hexdigest()
+
+
+def as_told(raw: bytes) -> tuple[str, ...]:
+    """The words of a mail as hashes, a text a field, and the beginnings of words."""
+    fields = of_message(parse(raw))
+    words = (" ".join(hashed(b"term", word) for word in fields.get(name, "").split()) for name in FIELDS)
+    named = ("subject", "sender", "recipients", "files")
+    begun = {f"{name}:{prefix}" for name in named for prefix in prefixes(fields.get(name, "").split())}
+    return *words, " ".join(sorted(hashed(b"prefix", one) for one in begun))
+
+
+def as_vector(row: Sequence[str]) -> str:
+    """The same as the text form of a tsvector (docs/adr/0013: four weights, file names once more under a mark)."""
+    weights = {"subject": "A", "sender": "B", "recipients": "C"}
+    lexemes: dict[str, list[str]] = {}
+    position = 1
+    for name, words in zip(FIELDS, row, strict=False):
+        for word in words.split():
+            lexemes.setdefault(word, []).append(f"{position}{weights.get(name, '')}")
+            if name == "files":
+                lexemes.setdefault(f"f{word}", []).append(str(position))
+            position += 1
+        position += 1
+    placed = [f"{word}:{','.join(at[:255])}" for word, at in lexemes.items()]
+    return " ".join([*placed, *(f"p{one}" for one in row[-1].split())])
+
+
+def index_rows() -> dict[int, tuple[str, ...]]:
+    columns = "rowid, " + ", ".join((*FIELDS, "beginnings"))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {columns if connection.vendor == 'sqlite' else 'message_id, terms::text'} FROM {TABLE}")
+        return {row[0]: row[1:] for row in cursor.fetchall()}
+
+
+def comparable(row: tuple[str, ...]) -> tuple[str, ...]:
+    """An expected row as the database shows it."""
+    if connection.vendor == "sqlite":
+        return row
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s::tsvector::text", [as_vector(row)])
+        return tuple(cursor.fetchone())
+
+
+ODD = (
+    b"",
+    b"Subject: only a subject, only a subject\r\n\r\n",
+    b"Subject: repeats\r\n\r\n" + b"again and again " * 600,
+    b"Subject: once\r\n\r\n" + " ".join(f"w{number}" for number in range(13_000)).encode(),
+    b'Content-Type: a/b; name="repeats repeats.pdf"\r\nContent-Disposition: attachment\r\n\r\n',
+    RAW,
+    RAW.replace(b"text/plain", b"text/html").replace(
+        b"quick", b"<b>quick</b> \xc3\xbcber &amp; Stra\xc3\x9fe " + b"y" * 99
+    ),
+)
+
+
+def test_every_index_row_is_what_the_decision_says() -> None:
+    mails = dict.fromkeys([*ODD, *(path.read_bytes() for path in cpython_files())])
+    made = {make_message(raw=raw).pk: raw for raw in mails}
+    while parsing.sweep(now=NOW):
+        pass
+    assert index_rows() == {pk: comparable(as_told(raw)) for pk, raw in made.items()}
+
+
+def test_rows_written_by_earlier_versions_are_still_found() -> None:
+    """A change of the rules makes every index of an installation useless: then it must be built anew."""
+    digest = sha256(repr([as_told(raw) for raw in ODD]).encode()).hexdigest()
+    assert digest == "d856bbf4d735aafc90e9e1165ca9064e79f2b0252e5176a3ba9d5a7e24ff6fdd"
+
+
+def test_a_row_written_again_replaces_the_first() -> None:
+    message = make_message(raw=RAW)
+    parsing.sweep(now=NOW)
+    searchindex.write([searchindex.row(message.pk, {"body": "hound"})])
+    assert find("hound ") == [message.pk]
+    assert not find("fox ")
 
 
 def test_many_words_and_many_repeats_are_stored() -> None:
