@@ -124,9 +124,7 @@ def measure(case: Case, mine: Peer, theirs: Peer, rounds: int) -> dict[str, obje
 @contextmanager
 def servers(home: Path, store_name: str, peer: str, preload: Path | None) -> Iterator[tuple[Peer, Peer]]:
     with ExitStack() as stack:
-        store = product.Store("sqlite")
-        if store_name == "postgresql":
-            store = stack.enter_context(product.postgresql(home / "postgresql", preload))
+        store = stack.enter_context(product.stored(store_name, home, preload))
         mine = stack.enter_context(product.einbox(home / "ours", store, preload))
         yield mine, stack.enter_context(peers.available()[peer](home / peer, preload))
 
@@ -154,7 +152,7 @@ def _rows_of(cases: list[Case], store: str, peer: str, rounds: int) -> Iterator[
 
 def main() -> None:
     found = list(peers.available())
-    stores = ["sqlite", *(["postgresql"] if product.postgresql_programs() else [])]
+    stores = product.stores()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", choices=[case.name for case in CASES], action="append")
     parser.add_argument("--store", choices=stores, action="append")

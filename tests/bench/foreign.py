@@ -10,11 +10,8 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
 
 from tests.bench import product
 from tests.bench.accept import Case, run_source
@@ -61,16 +58,7 @@ def waits(environment: dict[str, str], *, load: Callable[[], float]) -> tuple[li
 
 def measure(store_name: str, messages: int) -> dict[str, object]:
     case = Case("4k-50-kept", 4096, 50, messages)
-    with (
-        tempfile.TemporaryDirectory(prefix="einbox-bench-", ignore_cleanup_errors=True) as folder,
-        ExitStack() as stack,
-    ):
-        home = Path(folder)
-        home.chmod(0o755)
-        store = product.Store("sqlite")
-        if store_name == "postgresql":
-            store = stack.enter_context(product.postgresql(home / "postgresql"))
-        server = stack.enter_context(product.einbox(home / "ours", store))
+    with product.place(store_name) as (home, store), product.einbox(home / "ours", store) as server:
         environment = product.environment(home / "ours", store, server.port)
         took, rate = waits(environment, load=lambda: run_source(case, server.port))
     return {
@@ -86,7 +74,7 @@ def measure(store_name: str, messages: int) -> dict[str, object]:
 
 
 def main() -> None:
-    stores = ["sqlite", *(["postgresql"] if product.postgresql_programs() else [])]
+    stores = product.stores()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", choices=stores, action="append")
     parser.add_argument("--messages", type=int, default=10_000)

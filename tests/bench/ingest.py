@@ -12,11 +12,10 @@ import argparse
 import json
 import os
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -184,22 +183,14 @@ def measure(options: argparse.Namespace, home: Path, store: product.Store) -> No
 
 
 def main() -> None:
-    stores = ["sqlite", *(["postgresql"] if product.postgresql_programs() else [])]
+    stores = product.stores()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", choices=stores, default="sqlite")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backlog", type=int, default=20_000, help="messages; 0 leaves this case out")
     parser.add_argument("--json", action="store_true", help="nothing but JSON (always so)")
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="einbox-bench-", ignore_cleanup_errors=True) as folder,
-        ExitStack() as stack,
-    ):
-        home = Path(folder)
-        home.chmod(0o755)
-        store = product.Store("sqlite")
-        if options.store == "postgresql":
-            store = stack.enter_context(product.postgresql(home / "postgresql"))
+    with product.place(options.store) as (home, store):
         (home / "ours").mkdir()
         measure(options, home, store)
 

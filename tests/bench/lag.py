@@ -15,12 +15,10 @@ import smtplib
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 
 from tests.bench import product
 from tests.bench.mails import SIZE, Mails
@@ -65,11 +63,11 @@ class Sender(threading.Thread):
                 self.accepted[f"{number}@outside.test"] = time.monotonic()
 
 
-def senders(port: int, rate: int, seconds: int) -> list[Sender]:
-    make = Mails()
+def senders(port: int, make: Mails, rate: int, seconds: int) -> list[Sender]:
     shares: list[dict[int, bytes]] = [{} for _ in range(SESSIONS)]
-    for number in range(1, rate * seconds + 1):
-        shares[number % SESSIONS][number] = make()
+    for _ in range(rate * seconds):
+        mail = make()
+        shares[make.number % SESSIONS][make.number] = mail
     begin, pause = time.monotonic() + 0.5, SESSIONS / rate
     return [Sender(port, share, begin + n * pause / SESSIONS, pause) for n, share in enumerate(shares)]
 
@@ -101,9 +99,9 @@ def findable(word: str) -> int:
     return Message.objects.filter(pk__in=searchindex.matching(question(f"{word} "))).count()
 
 
-def waits(port: int, rate: int, seconds: int) -> tuple[list[float], float]:
+def waits(port: int, make: Mails, rate: int, seconds: int) -> tuple[list[float], float]:
     """(seconds each message waited, messages accepted a second)."""
-    running = senders(port, rate, seconds)
+    running = senders(port, make, rate, seconds)
     watch = Watch()
     began = time.monotonic()
     for sender in running:
@@ -124,25 +122,18 @@ def waits(port: int, rate: int, seconds: int) -> tuple[list[float], float]:
 
 
 def measure(store_name: str, rate: int, seconds: int) -> dict[str, object]:
-    with (
-        tempfile.TemporaryDirectory(prefix="einbox-bench-", ignore_cleanup_errors=True) as folder,
-        ExitStack() as stack,
-    ):
-        home = Path(folder)
-        home.chmod(0o755)
-        store = product.Store("sqlite")
-        if store_name == "postgresql":
-            store = stack.enter_context(product.postgresql(home / "postgresql"))
-        server = stack.enter_context(product.einbox(home / "ours", store))
+    with product.place(store_name) as (home, store), product.einbox(home / "ours", store) as server:
         environment = product.environment(home / "ours", store, server.port)
-        reader = stack.enter_context(worker(environment))
         os.environ |= environment | {"DJANGO_SETTINGS_MODULE": "einbox.settings"}
         import django
 
         django.setup()
-        used = reader.cpu()
-        values, accepted = waits(server.port, rate, seconds)
-        used = reader.cpu() - used
+        with worker(environment) as reader:
+            make = Mails()
+            waits(server.port, make, SESSIONS, 1)  # until the worker is there: its start is no lag
+            used = reader.cpu()
+            values, accepted = waits(server.port, make, rate, seconds)
+            used = reader.cpu() - used
         return {
             "case": f"lag-at-{rate}",
             "store": store.name,
@@ -158,7 +149,7 @@ def measure(store_name: str, rate: int, seconds: int) -> dict[str, object]:
 
 
 def main() -> None:
-    stores = ["sqlite", *(["postgresql"] if product.postgresql_programs() else [])]
+    stores = product.stores()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", choices=stores, default="sqlite")
     parser.add_argument("--rate", type=int, default=200, help="messages accepted a second")

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,31 @@ def environment(home: Path, store: Store, port: int) -> dict[str, str]:
         "EINBOX_SMTPD_SESSIONS_PER_CLIENT": "1000",
     }
     return kept | ({"EINBOX_DATABASE_URL": store.url} if store.url else {})
+
+
+def stores() -> list[str]:
+    """Names of the stores that can be measured here."""
+    return ["sqlite", *(["postgresql"] if postgresql_programs() else [])]
+
+
+@contextmanager
+def stored(name: str, home: Path, preload: Path | None = None) -> Iterator[Store]:
+    """The store of this name; a PostgreSQL lives below `home` and ends with the block."""
+    if name == "postgresql":
+        with postgresql(home / "postgresql", preload) as store:
+            yield store
+    else:
+        yield Store(name)
+
+
+@contextmanager
+def place(store_name: str) -> Iterator[tuple[Path, Store]]:
+    """A directory that goes with the block, open to the owner of a PostgreSQL, and the store of this name in it."""
+    with tempfile.TemporaryDirectory(prefix="einbox-bench-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        with stored(store_name, home) as store:
+            yield home, store
 
 
 @contextmanager
