@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,7 @@ FAULT = 77  # exit status
 
 
 def installed() -> bool:
-    try:
-        import atheris  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return find_spec("atheris") is not None
 
 
 def fuzz(name: str, *, seconds: float, seed: int, found: Path) -> None:

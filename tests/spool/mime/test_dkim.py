@@ -1,7 +1,9 @@
 """DKIM: what is signed passes a verifier that passes the RFC's own example, and fails once a word of it changes."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -61,16 +63,16 @@ Joe.
 """.replace(b"\n", b"\r\n")
 
 
-def mail(**fields: object) -> bytes:
-    values: dict[str, object] = {
-        "message_id": "1@example.test",
-        "date": AT,
-        "from_": MailAddress("Anna Ü", "anna@example.test"),
-        "to": (MailAddress("Erika", "erika@outside.test"),),
-        "subject": "Figures for the third quarter",
-        "text": "Dear Erika,  \n\nhere they  are.\n\n\n",
-    }
-    return compose(Composition(**(values | fields)))  # type: ignore[arg-type]
+def mail(**fields: Any) -> bytes:
+    usual = Composition(
+        message_id="1@example.test",
+        date=AT,
+        from_=MailAddress("Anna Ü", "anna@example.test"),
+        to=(MailAddress("Erika", "erika@outside.test"),),
+        subject="Figures for the third quarter",
+        text="Dear Erika,  \n\nhere they  are.\n\n\n",
+    )
+    return compose(replace(usual, **fields))
 
 
 def signed(raw: bytes) -> bytes:
