@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from einbox.dns.message import Kind
 from einbox.dns.resolver import Resolver, UnansweredError, is_reserved
+from spool.mime.dkim import record_name
 
 TAG = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s*=(.*)", re.S)
 
@@ -55,7 +56,7 @@ def difference(text: str, expected: str) -> str:
 def look(domain: str, records: dict[str, str], resolver: Resolver) -> Iterator[Published]:
     """For each selector of `records` (selector: text it should have), what DNS says. Never raises."""
     for selector, expected in records.items():
-        name = f"{selector}._domainkey.{domain}"
+        name = record_name(selector, domain)
         if is_reserved(domain):
             yield Published(selector, None, f"DNS was not asked for {name}: {domain} is no public name.")
             continue

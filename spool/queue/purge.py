@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from audit.record import Target, record
 from audit.tags import Tag
@@ -27,7 +27,20 @@ def kept(*, now: datetime) -> Q:
 
 
 def _delivered_before(now: datetime) -> datetime:
-    return now - timedelta(hours=settings.SAFETY_COPY_HOURS)
+    return now - _safety_time()
+
+
+def _safety_time() -> timedelta:
+    return timedelta(hours=settings.SAFETY_COPY_HOURS)
+
+
+def kept_until(rows: QuerySet[Delivery]) -> datetime:
+    """When the content of the last of these finished deliveries, of which there is one at least, may be erased."""
+    delivered = Q(state=DeliveryState.DELIVERED)
+    found = rows.aggregate(copies=Max("finished_at", filter=delivered), others=Max("finished_at", filter=~delivered))
+    spans = {"copies": _safety_time(), "others": KEPT_FOR_REVIEW}
+    ends: list[datetime] = [at + spans[name] for name, at in found.items() if at is not None]
+    return max(ends)
 
 
 def purge(*, now: datetime, limit: int = 500) -> int:

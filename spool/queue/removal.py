@@ -5,11 +5,10 @@ The row stays, marked: mailboxes, messages, deliveries and outages hang on it, a
 the route alive until that is delivered.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -19,7 +18,7 @@ from spool.enums import UNFINISHED, DeliveryState, Direction
 from spool.models import Delivery, Domain, LearnedAddress, MailboxAlias, PlannedOutage, Route
 from spool.queue import outage, queries, signing
 from spool.queue.domains import DomainError, get
-from spool.queue.purge import KEPT_FOR_REVIEW, kept
+from spool.queue.purge import kept, kept_until
 from spool.queue.transitions import finish
 
 REASON = 255  # characters
@@ -94,20 +93,11 @@ def _refuse_copies(domain: Domain, *, now: datetime) -> None:
     count = rows.values("message").distinct().count()
     if not count:
         return
-    until = timezone.localtime(_last_end(rows))
+    until = timezone.localtime(kept_until(rows))
     raise DomainError(
         _("einbox keeps safety copies of %(count)d messages of %(name)s until %(until)s. Remove it then.")
         % {"count": count, "name": domain.name, "until": f"{until:%Y-%m-%d %H:%M %Z}"}
     )
-
-
-def _last_end(rows: QuerySet[Delivery]) -> datetime:
-    """When the last of these copies may be erased (spool.queue.purge)."""
-    delivered = Q(state=DeliveryState.DELIVERED)
-    found = rows.aggregate(copies=Max("finished_at", filter=delivered), others=Max("finished_at", filter=~delivered))
-    spans = {"copies": timedelta(hours=settings.SAFETY_COPY_HOURS), "others": KEPT_FOR_REVIEW}
-    ends: list[datetime] = [at + spans[name] for name, at in found.items() if at is not None]
-    return max(ends)
 
 
 def _refuse_aliases(domain: Domain) -> None:
