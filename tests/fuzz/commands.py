@@ -15,7 +15,7 @@ from spool.smtp.client import ContentError, Envelope, check_envelope, stuff
 from spool.smtpd.grammar import PATH_LENGTH, Refused, read_mail, read_rcpt
 from spool.smtpd.policy import PutOff, Sender, decide
 from tests.fuzz import wording
-from tests.fuzz.rig import DOMAINS, KEEP, NOW, SMALL, VIEW, Rig
+from tests.fuzz.rig import DOMAINS, KEEP, NOW, SMALL, VIEW, Rig, listening
 from tests.fuzz.target import Fault, Target, check, chunks
 from tests.spool.smtpd.test_scanner import reference
 
@@ -230,6 +230,7 @@ def _rig(data: bytes) -> Rig:
     return Rig(outcome=how % 4 % 3, tls=bool(how & 8))
 
 
+@listening()
 def run_commands(data: bytes) -> None:
     session = _rig(data)
     greeting = read_replies(session.hear())
@@ -242,6 +243,7 @@ def run_commands(data: bytes) -> None:
     read_replies(session.leave())
 
 
+@listening()
 def run_stream(data: bytes) -> None:
     """Octets as they come, in any pieces: whatever the client did wrong, the replies are replies, and few."""
     session = _rig(data)

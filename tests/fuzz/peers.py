@@ -12,7 +12,7 @@ from spool.smtp.wire import Wire, WireError
 from spool.smtpd.proxy import SIGNATURE, V2_LONGEST, Header, ProxyError, read
 from tests.fuzz import wording
 from tests.fuzz.commands import GOOD, MAIL, read_replies
-from tests.fuzz.rig import SMALL, Rig
+from tests.fuzz.rig import SMALL, Rig, listening
 from tests.fuzz.target import Target, check, chunks
 
 PROXY = "198.51.100.9"
@@ -55,6 +55,7 @@ def run_proxy(data: bytes) -> None:
     _session(octets, seed, whole)
 
 
+@listening()
 def _session(octets: bytes, seed: int, whole: Header | ProxyError | None) -> None:
     """Before the header nothing is said; behind it the session is the real client's."""
     rig = Rig(limits=PROXIED, peer=PROXY)

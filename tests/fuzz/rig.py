@@ -7,7 +7,8 @@ committer. A fault that the session answers with 451 and hides is found in its l
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -180,6 +181,22 @@ def _shared_loop() -> Loop:
     return Loop()
 
 
+@contextmanager
+def listening() -> Iterator[None]:
+    """While this lasts, what the server logs is heard by the rig alone, which is quick; then all is as before."""
+    logger = logging.getLogger("spool.smtpd")
+    before = logger.level, logger.propagate
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    logger.addHandler(_log)
+    try:
+        yield
+    finally:
+        logger.removeHandler(_log)
+        logger.propagate = before[1]
+        logger.setLevel(before[0])
+
+
 class _Server(Server):
     """Its clock stands still."""
 
@@ -189,7 +206,7 @@ class _Server(Server):
 
 
 class Rig:
-    """One session. `say` hands octets over as they would arrive and returns what came back."""
+    """One session, to be used within `listening`. `say` hands octets over as they would arrive, and returns replies."""
 
     def __init__(self, *, outcome: int = KEEP, tls: bool = False, limits: Limits = SMALL, peer: str = PEER) -> None:
         self.loop = _shared_loop()
@@ -197,10 +214,6 @@ class Rig:
         self.server = self.loop.run_until_complete(self._make(limits, tls))
         self.keeper = Keeper(self.server._report, outcome)
         self.server.committer = self.keeper
-        logger = logging.getLogger("spool.smtpd")
-        logger.setLevel(logging.ERROR)
-        logger.propagate = False
-        logger.addHandler(_log)
         _log.lines.clear()
         self.pipe = Pipe(self.loop, peer)
         self.pipe.protocol = self.server._session()

@@ -1,5 +1,6 @@
 """The short form of every fuzz target, and proof that each oracle sees a fault planted for it."""
 
+import logging
 import re
 from collections.abc import Callable
 
@@ -109,3 +110,11 @@ def test_pieces_are_the_whole(data: bytes, seed: int) -> None:
     pieces = chunks(data, seed)
     assert b"".join(pieces) == data
     assert all(pieces)
+
+
+@pytest.mark.parametrize("name", ["commands", "stream", "proxy"])
+def test_a_fuzzer_leaves_the_servers_log_as_it_was(name: str) -> None:
+    logger = logging.getLogger("spool.smtpd")
+    before = logger.level, logger.propagate, list(logger.handlers)
+    attempt(TARGETS[name], TARGETS[name].seeds()[0], slower=5)
+    assert (logger.level, logger.propagate, logger.handlers) == before
