@@ -10,8 +10,8 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.slow
 
 SOAK = os.environ.get("SOAK") == "1"
-# Strikes from outside; most are followed by two deaths at failpoints. Soak: at least ten of each process.
-STRIKES, HITS, KILLS, MESSAGES = (44, 3, 80, 1800) if SOAK else (11, 2, 20, 360)
+# Strikes from outside; most are followed by two deaths at failpoints. Soak: at least ten of each of five processes.
+STRIKES, HITS, KILLS, MESSAGES = (52, 3, 80, 2100) if SOAK else (11, 2, 20, 360)
 
 
 def test_nothing_is_lost_while_processes_are_killed(installation: Installation) -> None:
