@@ -91,6 +91,7 @@ class Tag(Enum):
     DELIVERY_RETRIED = "spool.delivery.retried", _tag("asked for another try", "reason", severity=NOTICE)
     DELIVERY_REDELIVERED = "spool.delivery.redelivered", _tag("delivered a copy again", "reason", severity=WARNING)
     DELIVERY_BOUNCED = "spool.delivery.bounced", _tag("gave up a delivery", "reason", severity=WARNING)
+    DELIVERY_REMOVED = "spool.delivery.removed", _tag("withdrew a delivery", "reason", severity=WARNING)
     DELIVERY_EXPIRED = "spool.delivery.expired", _tag("let a delivery expire", "days", severity=WARNING)
     DELIVERY_WARNED = (
         "spool.delivery.warned",

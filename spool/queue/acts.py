@@ -1,4 +1,4 @@
-"""What people do to deliveries: hold, release, retry, redeliver. Each act is one transaction with its event.
+"""What people do to deliveries: hold, release, retry, redeliver, bounce, remove; each one transaction with its event.
 
 An act that does not fit the delivery's state is an ActError and changes nothing. The drain's leases are respected:
 what is under way is never pulled back.
@@ -16,7 +16,11 @@ from audit.tags import Tag
 from spool.enums import FINISHED, UNFINISHED, DeliveryState, Direction
 from spool.ids import decode
 from spool.models import Delivery
+from spool.queue import bounce as notices
+from spool.queue import ingest
 from spool.queue.expiry import NOT_WARNED
+from spool.smtp.client import Result
+from spool.smtp.replies import Outcome, Phase
 
 
 class ActError(Exception):
@@ -115,6 +119,51 @@ def redeliver(delivery: Delivery, *, reason: str, now: datetime) -> None:
         visible_at=now if delivery.direction == Direction.INBOUND else None,
     )
     _record(Tag.DELIVERY_REDELIVERED, delivery, reason, now)
+
+
+@transaction.atomic
+def remove(delivery: Delivery, *, reason: str, now: datetime) -> None:
+    """Withdraw it: its owner no longer sees it, no next hop gets it, and nobody is told. Raises ActError.
+
+    The copy is kept for its time, and `redeliver` takes the act back.
+    """
+    delivery = _waiting(delivery, reason)
+    _end(delivery, DeliveryState.REMOVED, reason=reason, now=now)
+    _record(Tag.DELIVERY_REMOVED, delivery, reason, now)
+
+
+@transaction.atomic
+def bounce(delivery: Delivery, *, reason: str, now: datetime) -> None:
+    """Give up mail written here and tell its author by a DSN. Raises ActError.
+
+    Mail from outside has no author here, and automatic DSNs go to nobody else (rule 7).
+    """
+    delivery = _waiting(delivery, reason)
+    given_up = Result(
+        delivery.forward_path, Phase.RCPT, Outcome.PERMANENT, delivery.last_code, text=delivery.last_reply or reason
+    )
+    notice = notices.failed(delivery, given_up, now=now)
+    if notice is None:
+        raise _refuse(delivery, _("only mail written here can be bounced; `remove` withdraws it."))
+    _end(delivery, DeliveryState.BOUNCED, reason=reason, now=now)
+    ingest.store([notice], now=now)
+    _record(Tag.DELIVERY_BOUNCED, delivery, reason, now)
+
+
+def _waiting(delivery: Delivery, reason: str) -> Delivery:
+    """The row, locked, if a person may end it. Raises ActError."""
+    delivery = _locked(delivery)
+    if not reason.strip():
+        raise _refuse(delivery, _("a reason is needed."))
+    if delivery.state in FINISHED:
+        raise _refuse(delivery, _("it is finished."))
+    if delivery.state == DeliveryState.LEASED:
+        raise _refuse(delivery, _("it is being delivered at this moment; hold it, then try again."))
+    return delivery
+
+
+def _end(delivery: Delivery, state: DeliveryState, *, reason: str, now: datetime) -> None:
+    Delivery.objects.filter(pk=delivery.pk).update(state=state, finished_at=now, held=False, reason=reason[:255])
 
 
 def delivered_since(moment: datetime, *, domain: str) -> Sequence[Delivery]:

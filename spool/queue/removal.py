@@ -79,7 +79,8 @@ def _refuse_waiting(domain: Domain) -> None:
         _(
             "Mail of %(name)s is still on its way: %(incoming)d deliveries to its people, %(outgoing)d to others, "
             "%(review)d of them in review. `queue list --domain %(name)s` shows them. Let them go home, release what "
-            "is held or in review, or name another server that takes them (`domain set --primary`); then remove it."
+            "is held or in review, name another server that takes them (`domain set --primary`), or end them by "
+            "`queue bounce` and `queue remove`; then remove it."
         )
         % words
     )

@@ -1,4 +1,4 @@
-"""`manage.py queue list|show|hold|release|retry|redeliver`: the spool, as envelopes; never content."""
+"""`manage.py queue list|show|hold|release|retry|redeliver|bounce|remove`: the spool, as envelopes; never content."""
 
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,14 @@ from spool.queue.acts import ActError
 from spool.queue.expiry import EXPIRES_SOON
 
 MOST = 100_000  # rows of one list
-ACTS = {"hold": acts.hold, "release": acts.release, "retry": acts.retry, "redeliver": acts.redeliver}
+ACTS = {
+    "hold": acts.hold,
+    "release": acts.release,
+    "retry": acts.retry,
+    "redeliver": acts.redeliver,
+    "bounce": acts.bounce,  # gives up mail written here; its author is told
+    "remove": acts.remove,  # withdraws mail; nobody is told
+}
 
 
 def limit(text: str) -> int:
@@ -32,7 +39,7 @@ def limit(text: str) -> int:
 
 
 class Command(BaseCommand):
-    help = "The spool: list, show, hold, release, retry, redeliver."
+    help = "The spool: list, show, hold, release, retry, redeliver, bounce, remove."
 
     def add_arguments(self, parser: CommandParser) -> None:
         kinds = parser.add_subparsers(dest="act", required=True)

@@ -13,10 +13,13 @@ from audit.models import Event
 from audit.tags import Tag
 from spool.enums import DeliveryState, Direction, RouteState
 from spool.ids import encode
-from spool.models import Delivery, Outage, Route
-from spool.queue import content
+from spool.models import Delivery, Message, Outage, Route
+from spool.queue import content, queries
 from spool.queue.drain import Drain
+from spool.queue.ingest import Recipient
+from spool.webmail import access
 from tests.doubles.primary import Primary
+from tests.factories.accounts import make_user
 from tests.factories.spool import make_delivery, make_domain, make_mailbox, make_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,6 +64,47 @@ def test_review_is_released_to_another_try() -> None:
     assert manage("queue", "release", delivery.public_id, "--reason", "mailbox made")[0]["state"] == "queued"
     delivery.refresh_from_db()
     assert delivery.next_attempt_at <= timezone.now()
+
+
+def test_remove_withdraws_mail_from_its_owner_until_it_is_redelivered() -> None:
+    owner = make_user()
+    delivery = make_delivery(mailbox=make_mailbox(user=owner), state=DeliveryState.REVIEW, visible_at=timezone.now())
+    assert access.deliveries(owner).exists()
+    assert manage("queue", "remove", delivery.public_id, "--reason", "phishing")[0]["state"] == "removed"
+    assert not access.deliveries(owner).exists()
+    assert not queries.waiting(delivery.route).exists()
+    with pytest.raises(CommandError, match="it is finished"):
+        manage("queue", "remove", delivery.public_id, "--reason", "twice")
+    assert manage("queue", "redeliver", delivery.public_id, "--reason", "harmless")[0]["state"] == "queued"
+    assert access.deliveries(owner).exists()
+    assert Event.objects.filter(tag=Tag.DELIVERY_REMOVED.value).get().detail["reason"] == "phishing"
+
+
+@pytest.mark.parametrize("act", ["remove", "bounce"])
+def test_mail_under_way_or_without_a_reason_is_not_ended(act: str) -> None:
+    delivery = make_delivery(state=DeliveryState.LEASED, lease_until=timezone.now() + timedelta(minutes=1))
+    with pytest.raises(CommandError, match="being delivered at this moment"):
+        manage("queue", act, delivery.public_id, "--reason", "now")
+    with pytest.raises(CommandError, match="a reason is needed"):
+        manage("queue", act, delivery.public_id, "--reason", "  ")
+    delivery.refresh_from_db()
+    assert delivery.state == DeliveryState.LEASED
+
+
+def test_bounce_tells_our_author_and_nobody_else() -> None:
+    mailbox = make_mailbox()
+    partner = Recipient("partner@gone.test", mailbox.domain.route_id, direction=Direction.OUTBOUND)
+    message = make_message(recipients=(partner,), author_mailbox_id=mailbox.pk, reverse_path=mailbox.address)
+    delivery = message.deliveries.get()
+    assert manage("queue", "bounce", delivery.public_id, "--reason", "the partner is gone")[0]["state"] == "bounced"
+    notice = Message.objects.exclude(pk=message.pk).get()
+    assert notice.deliveries.get().mailbox == mailbox
+    assert b"the partner is gone" in content.read(notice)
+    foreign = make_delivery(mailbox=mailbox)
+    with pytest.raises(CommandError, match="only mail written here can be bounced"):
+        manage("queue", "bounce", foreign.public_id, "--reason", "spam")
+    foreign.refresh_from_db()
+    assert foreign.state == DeliveryState.QUEUED
 
 
 @pytest.mark.parametrize("public_id", ["nonsense", encode(1), "0" * 14])
