@@ -13,6 +13,7 @@ EPOCH_MS = 1_577_836_800_000
 RANDOM_BITS = 22
 LENGTH = 13
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+PAIRS = [first + second for first in ALPHABET for second in ALPHABET]  # of ten bits
 STEP = 1 << 10  # keys of one moment in one process lie up to this far apart
 RECENT = 1000 << RANDOM_BITS  # one second; a clock set back further starts anew
 # Seeded by the system, once a process: keys must differ, not be secret, and each call to the system costs a mail dear.
@@ -42,7 +43,15 @@ def encode(value: int) -> str:
     """The 13-character form of a key. Raises ValueError outside 63 bits."""
     if not 0 <= value < 1 << 63:
         raise ValueError("a key has 63 bits")
-    return "".join(ALPHABET[value >> shift & 31] for shift in range(60, -1, -5))
+    return (
+        ALPHABET[value >> 60]
+        + PAIRS[value >> 50 & 1023]
+        + PAIRS[value >> 40 & 1023]
+        + PAIRS[value >> 30 & 1023]
+        + PAIRS[value >> 20 & 1023]
+        + PAIRS[value >> 10 & 1023]
+        + PAIRS[value & 1023]
+    )
 
 
 def decode(text: str) -> int:

@@ -15,7 +15,8 @@ class Delivery(models.Model):
     """One recipient of one message. States and their changes: spool.queue; nothing a reader does touches it."""
 
     id = models.BigIntegerField(primary_key=True, default=new_id, editable=False)
-    message = models.ForeignKey(Message, on_delete=models.PROTECT, related_name="deliveries")
+    # Found by the unique constraint over message and forward-path.
+    message = models.ForeignKey(Message, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
     forward_path = models.CharField(max_length=320)
     direction = models.CharField(max_length=16, choices=Direction, default=Direction.INBOUND)
     # Inbound: whose inbox shows it (null: accepted for an address nobody here has). Outbound: null.

@@ -19,10 +19,17 @@ class Message(models.Model):
 
     id = models.BigIntegerField(primary_key=True, default=new_id, editable=False)
     accepted_at = models.DateTimeField()
-    # Written here by one of our users; null for mail that came in by SMTP.
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
-    author_mailbox = models.ForeignKey("spool.Mailbox", on_delete=models.PROTECT, null=True, related_name="+")
-    in_reply_to = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="replies")
+    # Written here by one of our users; null for mail that came in by SMTP, which therefore stands in none of the
+    # partial indexes below and pays for none.
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    author_mailbox = models.ForeignKey(
+        "spool.Mailbox", on_delete=models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    in_reply_to = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, related_name="replies", db_index=False
+    )
 
     reverse_path = models.CharField(max_length=320, blank=True)  # empty: the null reverse-path
     peer = models.GenericIPAddressField(null=True)
@@ -58,6 +65,8 @@ class Message(models.Model):
             models.Index(fields=["content_hash", "accepted_at"], name="message_merge"),
             models.Index(fields=["id"], condition=Q(parse_state="pending"), name="message_unparsed"),
             models.Index(fields=["author", "-id"], condition=Q(author__isnull=False), name="message_outbox"),
+            models.Index(fields=["author_mailbox"], condition=Q(author_mailbox__isnull=False), name="message_mailbox"),
+            models.Index(fields=["in_reply_to"], condition=Q(in_reply_to__isnull=False), name="message_replies"),
             models.Index(fields=["accepted_at"], condition=Q(purged_at__isnull=True), name="message_kept"),
         ]
         constraints = [

@@ -25,6 +25,7 @@ QUOTED = re.compile(r'"((?:[ !#-\[\]-~\u00a0-\U0010ffff]|\\[ -~])+)"')
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 SUBADDRESS = "+"
 POSTMASTER = "postmaster"
+KNOWN = 10_000  # forward-paths that a directory remembers
 
 
 class AddressError(ValueError):
@@ -151,6 +152,8 @@ class Directory:
     domains: dict[str, DomainEntry] = field(default_factory=dict)
     mailboxes: dict[str, int] = field(default_factory=dict)  # normalised address or alias (`@domain` too) -> mailbox id
     learned: frozenset[str] = frozenset()  # normalised addresses that a primary took mail for
+    # Forward-paths that led to a mailbox: mail goes to the same few again and again. Ends with the snapshot.
+    _known: dict[str, "Resolution"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def load(cls) -> "Directory":
@@ -185,6 +188,17 @@ class Directory:
         A local part that holds a second address (`a%b@ours`, `b!a@ours`, `"a@b"@ours`) is FOREIGN: it asks
         for relaying.
         """
+        known = self._known.get(forward_path)
+        if known is not None:
+            return known
+        resolution = self._resolve(forward_path)
+        if resolution.kind is Kind.MAILBOX:
+            if len(self._known) >= KNOWN:  # somebody makes up subaddresses
+                self._known.clear()
+            self._known[forward_path] = resolution
+        return resolution
+
+    def _resolve(self, forward_path: str) -> Resolution:
         address = parse_address(forward_path)
         entry = self.domains.get(address.domain)
         path = str(address)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db import connection
@@ -15,6 +16,7 @@ from django.db.models import Model
 
 from spool.models import Delivery, Message, Outage
 
+LENGTHS = (1, 4, 16, 64, 256)  # of a list on SQLite; longer ones are rare
 Key = tuple[bytes, str]  # content hash, reverse-path in lower case
 
 
@@ -38,12 +40,13 @@ def messages(digests: Collection[bytes], *, since: datetime) -> dict[Key, list[E
     hash_, path, at = _columns(Message, "content_hash", "reverse_path", "accepted_at")
     [purged, author] = _columns(Message, "purged_at", "author_id")
     lock = " FOR UPDATE" if connection.features.has_select_for_update else ""
+    wanted = _padded(digests)
     # What was written here is left out below: a condition on the author leads SQLite's planner to that index, and
     # with it through every message there is.
     rows = _rows(
         f"SELECT id, {hash_}, {path}, {purged} IS NOT NULL, {author} FROM {_table(Message)} "  # noqa: S608 - our models
-        f"WHERE {hash_} IN ({_marks(digests)}) AND {at} > %s ORDER BY {at}, id{lock}",
-        [*digests, connection.ops.adapt_datetimefield_value(since)],
+        f"WHERE {hash_} IN ({_marks(wanted)}) AND {at} > %s ORDER BY {at}, id{lock}",
+        [*wanted, connection.ops.adapt_datetimefield_value(since)],
     )
     by_id: dict[int, Earlier] = {}
     for pk, digest, reverse_path, is_purged, author_id in rows:
@@ -59,10 +62,11 @@ def messages(digests: Collection[bytes], *, since: datetime) -> dict[Key, list[E
 def _deliveries(message_ids: Sequence[int]) -> list[tuple[Any, ...]]:
     if not message_ids:
         return []
+    wanted = _padded(message_ids)
     message, path = _columns(Delivery, "message_id", "forward_path")
     return _rows(
-        f"SELECT id, {message}, {path} FROM {_table(Delivery)} WHERE {message} IN ({_marks(message_ids)})",  # noqa: S608
-        message_ids,
+        f"SELECT id, {message}, {path} FROM {_table(Delivery)} WHERE {message} IN ({_marks(wanted)})",  # noqa: S608
+        wanted,
     )
 
 
@@ -70,23 +74,35 @@ def open_outages(route_ids: Collection[int]) -> dict[int, int]:
     """The open outage of each route that has one."""
     if not route_ids:
         return {}
+    wanted = _padded(route_ids)
     route, closed = _columns(Outage, "route_id", "closed_at")
     return dict(
         _rows(
-            f"SELECT {route}, id FROM {_table(Outage)} WHERE {closed} IS NULL AND {route} IN ({_marks(route_ids)})",  # noqa: S608
-            list(route_ids),
+            f"SELECT {route}, id FROM {_table(Outage)} WHERE {closed} IS NULL AND {route} IN ({_marks(wanted)})",  # noqa: S608
+            wanted,
         )
     )
 
 
+@cache
 def _table(model: type[Model]) -> str:
     return connection.ops.quote_name(model._meta.db_table)  # noqa: SLF001 - Django's documented model API
 
 
+@cache
 def _columns(model: type[Model], *names: str) -> list[str]:
     """Quoted columns of fields named by their attributes. Raises FieldDoesNotExist."""
     fields = [model._meta.get_field(name.removesuffix("_id")) for name in names]  # noqa: SLF001 - as above
     return [connection.ops.quote_name(str(field.column)) for field in fields]  # type: ignore[union-attr]
+
+
+def _padded(values: Collection[Any]) -> list[Any]:
+    """On SQLite the last value repeated up to one of few lengths, so that the driver keeps each statement prepared."""
+    padded = list(values)
+    if connection.vendor == "sqlite":
+        length = next((length for length in LENGTHS if length >= len(padded)), 0)
+        padded += padded[-1:] * (length - len(padded))
+    return padded
 
 
 def _marks(values: Collection[object]) -> str:

@@ -1,13 +1,14 @@
 """Direct inserts on the driver, under Django's tables and the caller's transaction; the accept path's own way.
 
-Buys the cost of model instances and of the ORM's insert compiler: a 4 KB mail with one recipient, 50 to a transaction,
-takes 88 µs of CPU instead of 297 on SQLite and 77 instead of 419 on PostgreSQL (median of 40). Columns, types and
-defaults come from the models, so a new column needs nothing here. Sends no signals, decides nothing, begins and
-ends no transaction.
+Buys the cost of model instances, of the ORM's insert compiler and of Django's cursor: see
+docs/adr/0011-the-accept-path-inserts-on-the-driver.md. Columns, types and defaults come from the models, so a new
+column needs nothing here. Sends no signals, decides nothing, begins and ends no transaction.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, lru_cache, partial
+from itertools import chain, repeat
 from typing import Any
 
 from django.db import connection
@@ -16,6 +17,8 @@ from django.db.models import Field, Model
 Value = Any
 Row = tuple[Value, ...]
 
+# Rows of one statement on SQLite: of few sizes, so that the driver keeps each statement prepared.
+SIZES = (64, 16, 4, 1)
 # Values of these fields go to both drivers as they are (tests/spool/queue/test_rows.py reads every one back).
 PLAIN = frozenset(
     {
@@ -52,45 +55,62 @@ class Table:
         self.given = [fields.pop(name) for name in given]
         self.rest = [field for field in fields.values() if not _made_by_database(field)]
         # A default that is called may differ from row to row; the others are the same for ever.
-        self._constant = not any(field.has_default() and callable(field.default) for field in self.rest)
+        self._called = [field for field in self.rest if field.has_default() and callable(field.default)]
+        self._constant = [field for field in self.rest if field not in self._called]
 
     @property
     def fields(self) -> list["Field[Any, Any]"]:
         """Every field that is inserted, in the order of the columns."""
-        return self.given + self.rest
+        return self._constant + self.given + self._called
 
     def insert(self, rows: Sequence[Row]) -> None:
         """Write `rows` inside the caller's transaction. Raises what Django's database layer raises."""
         if not rows:
             return
+        columns = [_converted(field, column) for field, column in zip(self.given, zip(*rows, strict=True), strict=True)]
+        columns += [_converted(field, [field.get_default() for _ in rows]) for field in self._called]
         if connection.vendor == "postgresql":
-            self._copy(self._complete(rows))
+            self._copy(zip(*map(repeat, self._defaults), *columns, strict=False))
         else:
-            with connection.cursor() as cursor:
-                cursor.executemany(self._insert_statement(), list(self._complete(rows)))
+            self._insert(list(zip(*columns, strict=True)))
 
-    def _complete(self, rows: Sequence[Row]) -> Iterator[Row]:
-        """Rows in the driver's terms, with the columns that the caller does not name."""
-        special = [(n, _converter(field)) for n, field in enumerate(self.given) if not _plain(field)]
-        tail = self._defaults()
-        for row in rows:
-            values = list(row)
-            for position, convert in special:
-                values[position] = convert(values[position])
-            yield (*values, *(tail if self._constant else self._defaults()))
-
+    @cached_property
     def _defaults(self) -> Row:
-        return tuple(field.get_db_prep_save(field.get_default(), connection) for field in self.rest)
+        return tuple(field.get_db_prep_save(field.get_default(), connection) for field in self._constant)
 
+    @cached_property
     def _columns(self) -> str:
         return ", ".join(connection.ops.quote_name(str(field.column)) for field in self.fields)
 
-    def _insert_statement(self) -> str:
-        marks = ", ".join(["%s"] * len(self.fields))
-        return f"INSERT INTO {connection.ops.quote_name(self.name)} ({self._columns()}) VALUES ({marks})"  # noqa: S608
+    def _insert(self, rows: list[Row]) -> None:
+        """SQLite: on the driver's own connection, which Django's transaction is on."""
+        connection.ensure_connection()
+        connection.validate_no_broken_transaction()
+        with connection.wrap_database_errors:
+            driver: sqlite3.Connection = connection.connection
+            room = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - len(self._defaults)
+            sizes = [size for size in SIZES if size * len(rows[0]) <= room]
+            begin = 0
+            while begin < len(rows):
+                size = next((size for size in sizes if size <= len(rows) - begin), 1)
+                values = chain(self._defaults, *rows[begin : begin + size])
+                driver.execute(self._statement(size), tuple(values))
+                begin += size
 
-    def _copy(self, rows: Iterator[Row]) -> None:
-        statement = f"COPY {connection.ops.quote_name(self.name)} ({self._columns()}) FROM STDIN (FORMAT BINARY)"
+    @lru_cache  # noqa: B019 - tables live as long as the process
+    def _statement(self, size: int) -> str:
+        """For `size` rows; the first parameters are the defaults, which all rows share."""
+        shared, own = len(self._defaults), len(self.given) + len(self._called)
+        same = [f"?{number}" for number in range(1, shared + 1)]
+        marks = (
+            [*same, *(f"?{number}" for number in range(first, first + own))]
+            for first in range(shared + 1, shared + 1 + size * own, own)
+        )
+        rows = ", ".join(f"({', '.join(row)})" for row in marks)
+        return f"INSERT INTO {connection.ops.quote_name(self.name)} ({self._columns}) VALUES {rows}"  # noqa: S608
+
+    def _copy(self, rows: Iterable[Row]) -> None:
+        statement = f"COPY {connection.ops.quote_name(self.name)} ({self._columns}) FROM STDIN (FORMAT BINARY)"
         # "varchar(255)" -> "varchar": binary COPY converts nothing, so the driver must know each column's type
         types = [str(field.db_type(connection)).partition("(")[0] for field in self.fields]
         with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
@@ -109,7 +129,12 @@ def _plain(field: "Field[Any, Any]") -> bool:
     return target.get_internal_type() in PLAIN
 
 
-def _converter(field: "Field[Any, Any]") -> Callable[[Value], Value]:
-    """The field's own conversion; of times and addresses, which repeat, each distinct value of a batch once."""
-    convert = partial(field.get_db_prep_save, connection=connection)
-    return lru_cache(maxsize=64)(convert) if field.get_internal_type() in REPEATING else convert
+def _converted(field: "Field[Any, Any]", values: Sequence[Value]) -> Sequence[Value]:
+    """One column in the driver's terms; of times and addresses, which repeat, each distinct value once."""
+    if _plain(field):
+        return values
+    convert: Callable[[Value], Value] = partial(field.get_db_prep_save, connection=connection)
+    if field.get_internal_type() not in REPEATING:
+        return [convert(value) for value in values]
+    known = {value: convert(value) for value in set(values)}
+    return [known[value] for value in values]

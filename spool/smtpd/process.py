@@ -1,6 +1,7 @@
 """The smtpd process: starts the server, gives signs of life, ends well on SIGTERM."""
 
 import asyncio
+import gc
 import logging
 import signal
 import ssl
@@ -65,6 +66,8 @@ async def serve(host: str, port: int) -> None:
     except OSError as error:
         text = f"smtpd cannot listen on {host}:{port} ({error.strerror or type(error).__name__}); set EINBOX_SMTP."
         raise StartError(text) from error
+    gc.collect()
+    gc.freeze()  # what a start leaves behind lives as long as the process: no collection need look at it again
     log.info("smtpd listens on %s:%d", *address)
     beat = Beat(server)
     beat.start()

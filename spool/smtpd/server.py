@@ -33,6 +33,7 @@ from spool.smtpd.wire import Wire
 log = logging.getLogger(__name__)
 
 TICK = 0.5  # seconds
+READ = 64 * 2**10  # octets read at once
 BACKLOG = 1024  # connections the kernel keeps until they are accepted
 
 
@@ -57,6 +58,7 @@ class Server:
         self.put_off = PutOff()
         self.harvest = Harvest(limits.harvest)
         self.committer = Committer(self._report, lanes=lanes)
+        self.buffer = memoryview(bytearray(READ))  # what any session reads passes through it
         self.stopping = False
         self.low_on_disk = False
         self.in_flight = 0  # octets of content in memory

@@ -17,9 +17,9 @@ from spool.queue.addresses import Directory, DomainEntry
 from spool.queue.ingest import Incoming, Stored
 from spool.smtpd.committer import Committer, Job, Outcome
 from spool.smtpd.limits import Limits
-from spool.smtpd.server import Server
+from spool.smtpd.server import READ, Server
 from spool.smtpd.view import RouteView, View
-from spool.smtpd.wire import PIPELINE
+from spool.smtpd.wire import PIPELINE, Wire
 from tests.fuzz.target import Fault, check
 
 HOST = "einbox.test"
@@ -259,11 +259,22 @@ class Rig:
         """Raises Fault if the session is stuck: it neither reads nor has anything to wait for."""
         if not self.closed:
             check(self.pipe.reading, "the session stopped reading for good")
-            self.connection.data_received(octets)
+            self._feed(octets)
             self.settle()
             waiting = getattr(self.connection, "_data", b"")
             check(len(waiting) <= PIPELINE + len(octets), "octets pile up", len(waiting))
         return self.hear()
+
+    def _feed(self, octets: bytes) -> None:
+        """Hand octets over as a transport does."""
+        session = self.connection
+        if not isinstance(session, Wire):
+            session.data_received(octets)
+            return
+        for start in range(0, len(octets), READ):
+            part = octets[start : start + READ]
+            session.get_buffer(-1)[: len(part)] = part
+            session.buffer_updated(len(part))
 
     def leave(self) -> bytes:
         """The client sends no more, then goes; nothing of it may remain. Returns the last words."""

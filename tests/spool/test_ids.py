@@ -13,6 +13,14 @@ def test_encode_round_trip(value: int) -> None:
     assert ids.decode(ids.encode(value).lower()) == value
 
 
+@given(st.lists(st.integers(min_value=0, max_value=2**63 - 1), min_size=2, unique=True))
+def test_the_text_has_thirteen_characters_and_the_order_of_the_keys(values: list[int]) -> None:
+    texts = [ids.encode(value) for value in sorted(values)]
+    assert texts == sorted(texts)
+    assert {len(text) for text in texts} == {13}
+    assert (ids.encode(0), ids.encode(2**63 - 1)) == ("0" * 13, "7" + "Z" * 12)
+
+
 @given(st.text(max_size=15))
 def test_decode_refuses_or_fits(text: str) -> None:
     try:

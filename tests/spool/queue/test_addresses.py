@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spool.queue.addresses import Address, AddressError, Directory, Kind, normalise, parse_address
+from spool.queue.addresses import KNOWN, Address, AddressError, Directory, Kind, normalise, parse_address
 from tests.factories.spool import make_domain, make_mailbox
 
 
@@ -82,6 +82,21 @@ def test_a_second_address_in_the_local_part_is_foreign(path: str) -> None:
 def test_the_local_part_keeps_its_case_on_the_way_home() -> None:
     make_mailbox("anna@example.test")
     assert Directory.load().resolve("Anna@EXAMPLE.test").forward_path == "Anna@example.test"
+
+
+@pytest.mark.django_db
+def test_what_a_directory_remembers_is_right_bounded_and_ends_with_it() -> None:
+    mailbox = make_mailbox("anna@example.test")
+    before = Directory.load()
+    for number in range(KNOWN + 100):  # subaddresses that somebody makes up
+        path = f"anna+{number}@example.test"
+        assert before.resolve(path).forward_path == path
+        assert before.resolve(path).mailbox_id == mailbox.pk
+        assert before.resolve(f"nobody{number}@example.test").kind is Kind.UNKNOWN
+    assert 0 < len(before._known) <= KNOWN
+    mailbox.is_active = False
+    mailbox.save()
+    assert Directory.load().resolve("anna+1@example.test").kind is Kind.UNKNOWN
 
 
 @pytest.mark.django_db

@@ -1,5 +1,8 @@
 """Direct inserts: every column comes from the model, and what was written reads back through the ORM."""
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +13,7 @@ from django.utils import timezone
 
 from spool.models import Delivery, Message, Outage
 from spool.queue import ingest
-from spool.queue.rows import Table
+from spool.queue.rows import Row, Table
 from tests.factories.accounts import make_user
 from tests.factories.spool import make_delivery, make_mailbox, make_message
 
@@ -84,6 +87,50 @@ def test_a_row_that_the_database_refuses_raises_djangos_own_error() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         ingest.CHUNKS.insert([(stored.pk, 0, b"a"), (stored.pk, 0, b"b")])
     assert not stored.chunks.exists()
+
+
+def many_deliveries(count: int) -> list[Row]:
+    """Values of ingest.DELIVERIES, for a message that has one delivery already."""
+    first = make_delivery()
+    names = [field.attname for field in ingest.DELIVERIES.given]
+    same = {"message_id": first.message_id, "direction": "inbound", "mailbox_id": None, "route_id": first.route_id}
+    same |= {"outage_id": None, "created_at": MOMENT, "next_attempt_at": MOMENT, "expires_at": MOMENT}
+    rows = []
+    for n in range(1, count + 1):
+        own = {"id": n, "forward_path": f"{n}@example.test", "unknown_recipient": n % 2 == 0}
+        values = same | own | {"visible_at": MOMENT if n % 2 else None}
+        rows.append(tuple(values[name] for name in names))
+    return rows
+
+
+@pytest.mark.parametrize("count", [1, 5, 64, 100, 201])
+def test_any_number_of_rows_is_written_whole(count: int) -> None:
+    rows = many_deliveries(count)
+    ingest.DELIVERIES.insert(rows)
+    names = [field.attname for field in ingest.DELIVERIES.given]
+    assert list(Delivery.objects.filter(pk__lte=count).order_by("pk").values_list(*names)) == rows
+    assert set(Delivery.objects.values_list("state", "attempts", "last_reply")) == {("queued", 0, "")}
+
+
+@contextmanager
+def few_parameters() -> Iterator[None]:
+    """An SQLite that takes 300 in one statement; PostgreSQL, which has no such limit, as it is."""
+    kind = sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER
+    sqlite = connection.vendor == "sqlite"
+    before = connection.connection.setlimit(kind, 300) if sqlite else 0
+    try:
+        yield
+    finally:
+        if sqlite:
+            connection.connection.setlimit(kind, before)
+
+
+def test_a_driver_that_takes_few_parameters_gets_few_rows_at_once() -> None:
+    names = [field.attname for field in ingest.DELIVERIES.given][::-1]  # statements that were never prepared before
+    rows = [row[::-1] for row in many_deliveries(100)]
+    with few_parameters():
+        Table(Delivery, *names).insert(rows)
+    assert list(Delivery.objects.filter(pk__lte=100).order_by("pk").values_list(*names)) == rows
 
 
 def test_a_default_that_is_called_is_called_for_each_row() -> None:

@@ -3,6 +3,7 @@
 import os
 import ssl
 import warnings
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from spool.models import Mailbox, Message
+from spool.queue import content
 from spool.smtpd.tls import Certificate
 from tests.doubles.smtpd import ServerInThread
 from tests.factories.spool import make_raw
@@ -137,3 +139,23 @@ def test_a_new_certificate_is_used_without_a_restart(anna: Mailbox, tmp_path: Pa
         write_certificate(tmp_path, "new.test")
         os.utime(tmp_path / "cert.pem", (1, 1))
         wait_for(lambda: subject(server) != old)
+
+
+def test_mails_read_at_the_same_time_in_clear_and_over_tls_stay_apart(anna: Mailbox, certificate: Certificate) -> None:
+    """All sessions read through one buffer; these are larger than it and come in turns, in odd pieces."""
+    raws = [b"Subject: %d\r\n\r\n" % number + b"%039d\r\n" % number * 8_000 for number in range(4)]
+    with ServerInThread(certificate=certificate) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.client()) for _ in raws]
+        for client in clients[::2]:
+            client.starttls()
+            client.say("EHLO client.test")
+        for client in clients:
+            client.mail("anna@example.test")
+            assert client.say("DATA").startswith("354")
+        for begin in range(0, len(raws[0]), 70_001):
+            for client, raw in zip(clients, raws, strict=True):
+                client.send(raw[begin : begin + 70_001])
+        for client in clients:
+            client.send(b".\r\n")
+        assert {client.reply()[:9] for client in clients} == {"250 2.0.0"}
+    assert {content.read(message) for message in Message.objects.all()} == set(raws)
