@@ -32,11 +32,14 @@ class Earlier:
 def messages(digests: Collection[bytes], *, since: datetime) -> dict[Key, list[Earlier]]:
     """Mail from outside with one of these content hashes, accepted after `since`, oldest first, with its deliveries.
 
-    On PostgreSQL the rows are locked, so that nobody erases a message while it is given another recipient.
+    On PostgreSQL the rows are locked, so that nobody erases a message while it is given another recipient; and so are
+    the hashes, so that of two transactions with the same new content the second finds what the first wrote.
     """
     found: dict[Key, list[Earlier]] = defaultdict(list)
     if not digests:
         return found
+    if connection.vendor == "postgresql":
+        _take_turns(digests)
     hash_, path, at = _columns(Message, "content_hash", "reverse_path", "accepted_at")
     [purged, author] = _columns(Message, "purged_at", "author_id")
     lock = " FOR UPDATE" if connection.features.has_select_for_update else ""
@@ -57,6 +60,19 @@ def messages(digests: Collection[bytes], *, since: datetime) -> dict[Key, list[E
     for pk, message_id, forward_path in _deliveries(list(by_id)):
         by_id[message_id].deliveries[forward_path.lower()] = pk
     return found
+
+
+def _take_turns(digests: Collection[bytes]) -> None:
+    """Wait until nobody else stores one of these contents, then keep others waiting until the transaction ends.
+
+    In one order everywhere, so that nobody waits in a circle. A statement of its own: the next one sees what was
+    committed meanwhile.
+    """
+    keys = sorted(int.from_bytes(digest[:8], "big", signed=True) for digest in digests)
+    with connection.cursor() as cursor:
+        # As text, which the driver copies as it is; no rows come back, for what is void is not null.
+        statement = "SELECT FROM unnest(%s::bigint[]) AS key WHERE pg_advisory_xact_lock(key) IS NULL"
+        cursor.execute(statement, [f"{{{','.join(map(str, keys))}}}"])
 
 
 def _deliveries(message_ids: Sequence[int]) -> list[tuple[Any, ...]]:

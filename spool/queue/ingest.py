@@ -66,6 +66,10 @@ class Incoming:
     in_reply_to_id: int | None = None
     columns: ListColumns | None = None  # if the caller has scanned the headers already
 
+    def __getstate__(self) -> dict[str, object]:
+        """To another process it goes sealed, as part of a Ready: without what stands there already."""
+        return self.__dict__ | {"raw": b"", "columns": None}
+
 
 @dataclass(frozen=True)
 class Ready:

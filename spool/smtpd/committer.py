@@ -1,31 +1,32 @@
 """Group commit: takes all that is pending from all sessions, writes it in one transaction, then they get their 250.
 
-No timer: the next batch gathers while the previous one is synced. Runs in threads of its own and touches no
-socket. In doubt the outcome is None, which a session answers with 451 (rule 1).
+No timer: the next batch gathers while the previous one is synced. Runs in threads of its own, in smtpd's writer process
+(tests may have it in theirs), and touches no socket. In doubt the outcome is None, which a session answers with 451
+(rule 1).
 """
 
+import asyncio
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from spool.failpoints import failpoint
-from spool.queue import ingest
+from spool.queue import content, ingest
 from spool.queue.ingest import Incoming, Ready, Stored
+from spool.smtpd.sealer import seal
 
 log = logging.getLogger(__name__)
 
 MAX_MESSAGES = 500
 MAX_OCTETS = 32 * 2**20
-PREPARERS = 4  # threads that seal large messages
 SQLITE_PAUSE = 0.002  # seconds after a commit, so that others can write (one writer)
 BUSY_MS = 6_000  # milliseconds; a sender hears 451 before 10 s
 
@@ -35,12 +36,42 @@ class Job:
     """One accepted message on its way to the disk. `cancelled`: its sender was told 451 already."""
 
     incoming: Incoming
-    since: float  # loop time
+    since: float = 0.0  # loop time
     cancelled: bool = False
+    ready: Ready | None = None  # once it is sealed
+    number: int = 0  # between the sessions' process and the writer
+    size: int = field(init=False)  # octets of content
+    recipients: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = self.ready.content.size if self.ready else len(self.incoming.raw)
+        self.recipients = len(self.incoming.recipients)
 
 
 Outcome = tuple[Job, Stored | None]
-Report = Callable[[list[Outcome]], None]
+Report = Callable[[Sequence[Outcome]], None]
+
+
+class Commits(Protocol):
+    """Whoever commits what the sessions accept. Outcomes are reported in the loop's thread, never within `submit`."""
+
+    async def start(self) -> None: ...
+
+    def submit(self, job: Job) -> None: ...
+
+    def cancel(self, job: Job) -> None: ...
+
+    async def stop(self, *, timeout: float) -> None: ...
+
+
+def in_process(report: Report, *, lanes: int = 1) -> "Committer":
+    """Commits by threads of this process, for a server in the running loop."""
+    loop = asyncio.get_running_loop()
+
+    def in_the_loop(outcomes: Sequence[Outcome]) -> None:
+        loop.call_soon_threadsafe(report, outcomes)
+
+    return Committer(in_the_loop, lanes=lanes)
 
 
 class Committer:
@@ -54,12 +85,14 @@ class Committer:
         sqlite = connection.vendor == "sqlite"
         self._pause = SQLITE_PAUSE if sqlite else 0.0
         count = 1 if sqlite else lanes
-        self._preparers = ThreadPoolExecutor(PREPARERS, thread_name_prefix="smtpd-prepare")
         self._threads = [
             threading.Thread(target=self._run, name=f"smtpd-commit-{n}", daemon=True) for n in range(count)
         ]
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
         for thread in self._threads:
             thread.start()
 
@@ -68,15 +101,21 @@ class Committer:
             self._jobs.append(job)
             self._ready.notify()
 
-    def stop(self, *, timeout: float = 5.0) -> None:
+    def cancel(self, job: Job) -> None:
+        job.cancelled = True
+
+    async def stop(self, *, timeout: float) -> None:
+        await asyncio.to_thread(self.finish, timeout=timeout)
+
+    def finish(self, *, timeout: float) -> None:
         """Finish what is pending, then end the threads."""
+        deadline = time.monotonic() + timeout
         with self._ready:
             self._stopping = True
             self._ready.notify_all()
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(timeout)
-        self._preparers.shutdown(wait=False)
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def _take(self) -> list[Job]:
         """All that is pending, within bounds; empty only when stopping."""
@@ -88,7 +127,9 @@ class Committer:
                     job = self._jobs.popleft()
                     if not job.cancelled:
                         batch.append(job)
-                        octets += len(job.incoming.raw)
+                        octets += job.size
+                    elif job.ready is not None:
+                        content.discard(job.ready.content)
                 if batch or self._stopping:
                     return batch
                 self._ready.wait()
@@ -104,18 +145,12 @@ class Committer:
 
     def commit(self, batch: Sequence[Job]) -> list[Outcome]:
         """Write a batch; a batch that fails on data is written one by one, so that only the guilty one fails."""
-        prepared = self._prepare(batch)
+        prepared = [(job, job.ready or seal(job.incoming)) for job in batch]
         ready = [(job, item) for job, item in prepared if item is not None]
         outcomes: list[Outcome] = [(job, None) for job, item in prepared if item is None]
         if ready:
             outcomes += self._commit_ready(ready)
         return outcomes
-
-    def _prepare(self, batch: Sequence[Job]) -> list[tuple[Job, Ready | None]]:
-        """Seal every message; large ones beside each other, for their hashes, ciphers and syncs need no interpreter."""
-        large = [job for job in batch if len(job.incoming.raw) > settings.INLINE_CONTENT_LIMIT]
-        begun = {job: self._preparers.submit(_prepared, job) for job in large} if len(large) > 1 else {}
-        return [(job, begun[job].result() if job in begun else _prepared(job)) for job in batch]
 
     def _commit_ready(self, ready: Sequence[tuple[Job, Ready]]) -> list[Outcome]:
         try:
@@ -149,14 +184,6 @@ class Committer:
             failpoint("smtpd.after_write")
         failpoint("smtpd.after_commit")
         return stored
-
-
-def _prepared(job: Job) -> Ready | None:
-    try:
-        return ingest.prepare(job.incoming)
-    except Exception:
-        log.exception("a message could not be prepared")
-        return None
 
 
 def _bound_waiting() -> None:

@@ -202,7 +202,7 @@ class Connection(Wire):
         job, self.job = self.job, None
         if job is None:
             return
-        self.server.in_flight -= len(job.incoming.raw)
+        self.server.in_flight -= job.size
         if self.transport is None:
             return
         self._busy = False
@@ -210,7 +210,7 @@ class Connection(Wire):
             self._say(replies.UNSURE)
         else:
             self._errors = self._idle_commands = 0
-            self.server.harvest.accepted(self.client, len(job.incoming.recipients), self.seen)
+            self.server.harvest.accepted(self.client, job.recipients, self.seen)
             self._out.append(self.server.accepted(stored, job))
             self._flush()
             failpoint("smtpd.after_reply")

@@ -1,6 +1,6 @@
 """All sessions of one process: admission, the shared picture, the clock that ends what takes too long, the end.
 
-Runs in the event loop. The database is touched only by the threads it is given (view, committer).
+Runs in the event loop. The database is touched only by what it is given: the view's thread, and whoever commits.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections import Counter as Counts
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from django.conf import settings
 from spool.ids import encode
 from spool.queue.ingest import Stored
 from spool.smtpd import replies
-from spool.smtpd.committer import Committer, Job, Outcome
+from spool.smtpd.committer import Commits, Job, Outcome, Report
 from spool.smtpd.connection import Connection
 from spool.smtpd.counters import Counters
 from spool.smtpd.harvest import Harvest
@@ -46,8 +46,8 @@ class Server:
         views: ViewKeeper,
         *,
         hostname: str,
+        commits: Callable[[Report], Commits],
         certificate: Certificate | None = None,
-        lanes: int = 1,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
@@ -57,7 +57,7 @@ class Server:
         self.counters = Counters()
         self.put_off = PutOff()
         self.harvest = Harvest(limits.harvest)
-        self.committer = Committer(self._report, lanes=lanes)
+        self.commits = commits(self._finish)
         self.buffer = memoryview(bytearray(READ))  # what any session reads passes through it
         self.stopping = False
         self.low_on_disk = False
@@ -93,7 +93,7 @@ class Server:
 
     def accepted(self, stored: Stored, job: Job) -> bytes:
         self.counters.add("accepted")
-        self.counters.add("accepted.recipients", len(job.incoming.recipients))
+        self.counters.add("accepted.recipients", job.recipients)
         if stored.merged_ids:
             self.counters.add("merged", len(stored.merged_ids))
         return replies.accepted(encode(stored.message_id)).line
@@ -130,14 +130,10 @@ class Server:
 
     def submit(self, job: Job, connection: Wire) -> None:
         self._jobs[job] = connection
-        self.committer.submit(job)
+        self.commits.submit(job)
 
-    # --- what the committer says -----------------------------------------------------------------------------
-    def _report(self, outcomes: list[Outcome]) -> None:
-        """Called in a committer's thread."""
-        self.loop.call_soon_threadsafe(self._finish, outcomes)
-
-    def _finish(self, outcomes: list[Outcome]) -> None:
+    # --- what becomes of it ------------------------------------------------------------------------------------
+    def _finish(self, outcomes: Sequence[Outcome]) -> None:
         for job, stored in outcomes:
             connection = self._jobs.pop(job, None)
             if connection is not None and connection.job is job:
@@ -168,8 +164,8 @@ class Server:
     def _late_commit(self, connection: Wire, job: Job, now: float) -> None:
         """The database does not answer: the sender hears 451 now; if the mail is kept after all, its retry merges."""
         if now - job.since > self.limits.commit:
-            job.cancelled = True
             self._jobs.pop(job, None)
+            self.commits.cancel(job)
             connection.finished(None)
 
     def _slow_data(self, connection: Wire, received: int, now: float) -> None:
@@ -200,7 +196,7 @@ class Server:
             shared = hasattr(socket, "SO_REUSEPORT")
             listener = await self.loop.create_server(self._session, host, port, reuse_port=shared, backlog=BACKLOG)
             self._listeners.append(listener)
-        self.committer.start()
+        await self.commits.start()
         self._ticker = self.loop.create_task(self._tick())
         address = self._listeners[0].sockets[0].getsockname()
         return address[0], address[1]
@@ -226,4 +222,4 @@ class Server:
                 connection.transport.abort()
         if self._ticker is not None:
             self._ticker.cancel()
-        await asyncio.to_thread(self.committer.stop, timeout=max(0.1, deadline + 1 - self.loop.time()))
+        await self.commits.stop(timeout=max(0.1, deadline + 1 - self.loop.time()))

@@ -50,6 +50,11 @@ def pss_of(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
+def pss_of_tree(pid: int) -> int:
+    """The same of a process with all that came of it."""
+    return sum(map(pss_of, descendants(pid)))
+
+
 def descendants(pid: int) -> set[int]:
     found, waiting = {pid}, [pid]
     while waiting:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import ssl
@@ -16,16 +17,24 @@ from typing import Any
 from django.core.files.storage import default_storage
 from django.db import connection
 
+from spool.smtpd.committer import in_process
 from spool.smtpd.limits import Limits
 from spool.smtpd.server import Server
 from spool.smtpd.tls import Certificate
 from spool.smtpd.view import ViewKeeper
+from tests.bench.processes import descendants
 from tests.doubles.installation import free_port
 from tests.planted import watcher
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 15.0
+OF_THE_WRITER = ("after_write", "after_commit")  # failpoints that its process passes
+
+
+def killed_at(point: str) -> int:
+    """The exit status of an smtpd that a failpoint killed: its own death, or its end when its writer died."""
+    return 1 if point in OF_THE_WRITER else -signal.SIGKILL
 
 
 class Client:
@@ -121,7 +130,13 @@ class ServerInThread:
 
     async def _serve(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        self.server = Server(self.limits, self.views, hostname="einbox.test", certificate=self.certificate, lanes=2)
+        self.server = Server(
+            self.limits,
+            self.views,
+            hostname="einbox.test",
+            commits=lambda report: in_process(report, lanes=2),
+            certificate=self.certificate,
+        )
         self.address = await self.server.start(self.host, 0)
         self._up.set()
         await self._ended.wait()
@@ -188,12 +203,16 @@ class SmtpdProcess:
         self.process: subprocess.Popen[bytes]
         self.command: tuple[str, ...] = (sys.executable, "manage.py", "smtpd")
         self.pass_fds: tuple[int, ...] = ()
+        self._leash = -1  # a pipe whose other end smtpd and its writer hold open
 
     def start(self) -> None:
+        self._drop_leash()
+        self._leash, held = os.pipe()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, pass_fds=self.pass_fds
+                self.command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, pass_fds=(*self.pass_fds, held)
             )
+        os.close(held)
         wait_for(self.listening, 20, what=f"smtpd to listen; its log: {self.log}")
 
     def listening(self) -> bool:
@@ -207,7 +226,24 @@ class SmtpdProcess:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(how)
-        return self.process.wait(SECONDS)
+        return self.ended(SECONDS)
+
+    def ended(self, seconds: float = 10.0) -> int:
+        """The exit status, once smtpd and its writer are gone."""
+        status = self.process.wait(seconds)
+        assert select.select([self._leash], [], [], seconds)[0], "smtpd left its writer behind"
+        return status
+
+    @property
+    def writer(self) -> int:
+        """The process id of its writer."""
+        [pid] = descendants(self.process.pid) - {self.process.pid}
+        return pid
+
+    def _drop_leash(self) -> None:
+        if self._leash >= 0:
+            os.close(self._leash)
+            self._leash = -1
 
     def __enter__(self) -> "SmtpdProcess":
         self.start()
@@ -217,4 +253,5 @@ class SmtpdProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop(signal.SIGKILL)
+        self._drop_leash()
         watcher.look(self.log.read_text(encoding="utf-8", errors="replace"), "the log of smtpd")

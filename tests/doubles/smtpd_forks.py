@@ -1,7 +1,8 @@
 """Starts the real smtpd process hundreds of times without paying for its imports each time.
 
 `python -m tests.doubles.smtpd_forks`: a line `PORT FAILPOINTS` on standard input forks one server, which runs what
-`manage.py smtpd` runs; its exit status (negative: the signal) is the answer. Opens no database before the fork.
+`manage.py smtpd` runs; its exit status (negative: the signal) is the answer, once its writer is gone, too. Opens no
+database before the fork.
 """
 
 import os
@@ -23,15 +24,24 @@ def main() -> None:
     from django.conf import settings
 
     from spool.smtpd import process
+    from spool.smtpd.writer import WriterLostError
 
     for line in sys.stdin:
         port, _, failpoints = line.strip().partition(" ")
+        leash, held = os.pipe()
         child = os.fork()
         if not child:
+            os.close(leash)
             settings.FAILPOINTS = failpoints
-            process.run("127.0.0.1", int(port))
+            try:
+                process.run("127.0.0.1", int(port))
+            except WriterLostError:
+                os._exit(1)
             os._exit(0)
+        os.close(held)
         _pid, status = os.waitpid(child, 0)
+        os.read(leash, 1)  # returns when its writer is gone, too
+        os.close(leash)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 

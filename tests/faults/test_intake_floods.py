@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spool.models import Mailbox, Message
-from tests.bench.processes import pss_of
+from tests.bench.processes import pss_of_tree
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.waiting import wait_for
 
@@ -24,7 +24,7 @@ LINES = st.tuples(st.sampled_from([*VERBS, b""]), st.binary(max_size=80)).map(
 def test_a_flood_without_line_ends_is_not_kept(anna: Mailbox, tmp_path: Path, inside_data: bool) -> None:
     with SmtpdProcess(tmp_path) as process:
         clients = [Client(process.address) for _ in range(SESSIONS)]
-        before = pss_of(process.process.pid)
+        before = pss_of_tree(process.process.pid)
         block, most = b"x" * 2**16, before
         for client in clients:
             if inside_data:
@@ -36,7 +36,7 @@ def test_a_flood_without_line_ends_is_not_kept(anna: Mailbox, tmp_path: Path, in
                     client.send(block)
                 except OSError:  # sent away already
                     continue
-            most = max(most, pss_of(process.process.pid))
+            most = max(most, pss_of_tree(process.process.pid))
         print(f"{(most - before) / SESSIONS / 2**10:.0f} KiB for each of {SESSIONS} sessions")
         with Client(process.address) as good:
             good.mail("anna@example.test")

@@ -1,4 +1,4 @@
-"""smtpd is killed at each of its six failpoints while several senders send; their ledgers must balance (F1).
+"""smtpd or its writer is killed at each of six failpoints while several senders send; their ledgers must balance (F1).
 
 SOAK_KILLS says how often at each point (`make soak`: 200); the test suite does it five times.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spool.models import Delivery, Mailbox, MergedAcceptance, Message
-from tests.doubles.smtpd import SmtpdProcess
+from tests.doubles.smtpd import SmtpdProcess, killed_at
 from tests.doubles.smtpd_forks import SmtpdForks
 from tests.faults.senders import Senders
 
@@ -33,7 +33,7 @@ def test_no_kill_of_smtpd_loses_promised_mail(anna: Mailbox, tmp_path: Path, poi
         for kill in range(KILLS):
             port = forks.start(f"smtpd.{point}=kill:{dice.randint(1, 8)}")
             senders.run(("127.0.0.1", port), MOST)
-            assert forks.ended(30) == -9, f"kill {kill} did not happen"
+            assert forks.ended(30) == killed_at(point), f"kill {kill} did not happen"
         after_kills = senders.balance()
         port = forks.start("")
         senders.run(("127.0.0.1", port), 1)
@@ -56,5 +56,5 @@ def test_a_server_that_promises_too_early_is_found_out(anna: Mailbox, tmp_path: 
         for nth in range(1, 4):
             port = forks.start(f"smtpd.reply_before_commit=on,smtpd.after_write=kill:{nth}")
             senders.run(("127.0.0.1", port), MOST * 5)
-            assert forks.ended(30) == -9
+            assert forks.ended(30) == killed_at("after_write")
     assert senders.balance().lost

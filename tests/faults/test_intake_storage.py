@@ -15,7 +15,7 @@ from django.db.backends.signals import connection_created
 
 from spool.models import Mailbox, Message
 from spool.queue import content
-from tests.bench.processes import pss_of
+from tests.bench.processes import pss_of_tree
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.doubles.syncs import Syncs
 from tests.factories.spool import make_raw
@@ -101,7 +101,7 @@ def test_a_writer_that_holds_the_database_costs_time_and_no_mail(anna: Mailbox, 
     with SmtpdProcess(tmp_path) as process:
         with Client(process.address) as client:
             assert sent(client, LARGE).startswith("250")
-        before, most = pss_of(process.process.pid), 0
+        before, most = pss_of_tree(process.process.pid), 0
         other = sqlite3.connect(str(connection.settings_dict["NAME"]), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         over = time.monotonic() + LOCKED
@@ -117,7 +117,7 @@ def test_a_writer_that_holds_the_database_costs_time_and_no_mail(anna: Mailbox, 
         for thread in threads:
             thread.start()
         while time.monotonic() < over:
-            most = max(most, pss_of(process.process.pid))
+            most = max(most, pss_of_tree(process.process.pid))
             threads[0].join(0.2)
         other.execute("ROLLBACK")
         other.close()

@@ -7,7 +7,7 @@ committer. A fault that the session answers with 451 and hides is found in its l
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from spool.enums import RecipientPolicy, RouteState, WhileUp
 from spool.queue.addresses import Directory, DomainEntry
 from spool.queue.ingest import Incoming, Stored
-from spool.smtpd.committer import Committer, Job, Outcome
+from spool.smtpd.committer import Job, Report
 from spool.smtpd.limits import Limits
 from spool.smtpd.server import READ, Server
 from spool.smtpd.view import RouteView, View
@@ -135,18 +135,27 @@ class Pipe(asyncio.Transport):
         self.close()
 
 
-class Keeper(Committer):
-    """Stands for the committer: keeps every message in a list, and says of each what it was told to say."""
+class Keeper:
+    """Commits in memory: keeps every message in a list, and says of each what it was told to say."""
 
-    def __init__(self, report: Callable[[list[Outcome]], None], outcome: int) -> None:
-        self.report, self.outcome = report, outcome
+    def __init__(self, report: Report, outcome: int) -> None:
+        self.report, self.outcome, self.loop = report, outcome, asyncio.get_running_loop()
         self.kept: list[Incoming] = []
 
     def submit(self, job: Job) -> None:
         self.kept.append(job.incoming)
         if self.outcome != SILENCE:
             stored = Stored(len(self.kept), (len(self.kept),)) if self.outcome == KEEP else None
-            self.report([(job, stored)])
+            self.loop.call_soon(self.report, [(job, stored)])
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    def cancel(self, job: Job) -> None:
+        """What is kept is kept."""
+
+    async def stop(self, *, timeout: float) -> None:
+        """Nothing to stop."""
 
 
 class _Views:
@@ -211,9 +220,8 @@ class Rig:
     def __init__(self, *, outcome: int = KEEP, tls: bool = False, limits: Limits = SMALL, peer: str = PEER) -> None:
         self.loop = _shared_loop()
         self.loop.forget()
-        self.server = self.loop.run_until_complete(self._make(limits, tls))
-        self.keeper = Keeper(self.server._report, outcome)
-        self.server.committer = self.keeper
+        self.keeper: Keeper
+        self.server = self.loop.run_until_complete(self._make(limits, tls, outcome))
         _log.lines.clear()
         self.pipe = Pipe(self.loop, peer)
         self.pipe.protocol = self.server._session()
@@ -221,11 +229,15 @@ class Rig:
         self.pipe.protocol.connection_made(self.pipe)
         self.settle()
 
-    @staticmethod
-    async def _make(limits: Limits, tls: bool) -> Server:
+    async def _make(self, limits: Limits, tls: bool, outcome: int) -> Server:
         views: Any = _Views()
         certificate: Any = _Certificate() if tls else None
-        return _Server(limits, views, hostname=HOST, certificate=certificate)
+
+        def keeper(report: Report) -> Keeper:
+            self.keeper = Keeper(report, outcome)
+            return self.keeper
+
+        return _Server(limits, views, hostname=HOST, commits=keeper, certificate=certificate)
 
     @property
     def connection(self) -> Any:

@@ -1,4 +1,4 @@
-"""`manage.py smtpd`: one process; several may share the port."""
+"""`manage.py smtpd`: one process for sessions, and its writer; several such pairs may share the port."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from spool.smtpd.process import StartError, run
+from spool.smtpd.writer import WriterLostError
 
 
 class Command(BaseCommand):
@@ -15,5 +16,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             run(settings.SMTP.host, settings.SMTP.port)
-        except StartError as error:
+        except (StartError, WriterLostError) as error:
             raise CommandError(str(error)) from error

@@ -16,7 +16,7 @@ from spool.models import Counter, Delivery, Mailbox, MergedAcceptance, Message
 from spool.queue import content
 from spool.queue.ingest import Incoming, Recipient
 from spool.smtpd.committer import Committer, Job
-from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
+from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess, killed_at
 from tests.factories.spool import make_mailbox, make_raw
 from tests.waiting import wait_for
 
@@ -55,23 +55,23 @@ class Ledger:
         return {name for name in self.promised if kept.get(name) != self.offered[name]}
 
 
-def run_until_killed(home: Path, failpoints: str) -> tuple[Ledger, SmtpdProcess]:
+def run_until_killed(home: Path, point: str, nth: int, *, more: str = "") -> tuple[Ledger, SmtpdProcess]:
     ledger = Ledger()
-    process = SmtpdProcess(home, EINBOX_FAILPOINTS=failpoints)
+    process = SmtpdProcess(home, EINBOX_FAILPOINTS=f"smtpd.{point}=kill:{nth}{more}")
     with process:
         with Client(process.address) as client:
             # Where the 250 does not wait for its commit, many mails may go into one.
             for number in range(MOST):
                 if not ledger.send(client, f"mail {number}"):
                     break
-        assert process.process.wait(10) == -9, "the failpoint did not kill"
+        assert process.ended() == killed_at(point), "the failpoint did not kill"
     return ledger, process
 
 
 @pytest.mark.parametrize("name", FAILPOINTS)
 def test_a_kill_loses_no_promised_mail_and_a_retry_shows_once(anna: Mailbox, tmp_path: Path, name: str) -> None:
     nth = 12 if name == "mid_data" else 3  # one mail passes the middle of its data several times
-    ledger, _killed = run_until_killed(tmp_path, f"smtpd.{name}=kill:{nth}")
+    ledger, _killed = run_until_killed(tmp_path, name, nth)
     assert ledger.promised
     assert ledger.lost() == set()
     assert Message.objects.count() - len(ledger.promised) <= 1
@@ -85,7 +85,7 @@ def test_a_kill_loses_no_promised_mail_and_a_retry_shows_once(anna: Mailbox, tmp
 
 def test_this_test_sees_a_loss(anna: Mailbox, tmp_path: Path) -> None:
     """The control: a server that answers before the commit must be caught by the same ledger."""
-    ledger, _killed = run_until_killed(tmp_path, "smtpd.reply_before_commit=on,smtpd.after_write=kill:3")
+    ledger, _killed = run_until_killed(tmp_path, "after_write", 3, more=",smtpd.reply_before_commit=on")
     assert ledger.lost() != set()
 
 
@@ -95,7 +95,7 @@ def test_large_mail_survives_the_kill_after_its_250(anna: Mailbox, tmp_path: Pat
         with Client(process.address) as client:
             client.mail("anna@example.test")
             assert client.data(raw).startswith("250")
-        process.process.wait(10)
+        process.ended()
     message = Message.objects.get()
     assert message.content_file
     assert content.read(message) == raw
@@ -195,7 +195,7 @@ def test_many_sessions_at_once_each_get_their_own_promise(server: ServerInThread
 def test_only_the_guilty_message_of_a_batch_fails(anna: Mailbox) -> None:
     good = Recipient(anna.address, anna.domain.route_id, anna.pk)
     bad = Recipient("ghost@example.test", anna.domain.route_id, mailbox_id=anna.pk + 999)
-    jobs = [Job(Incoming(make_raw(), (recipient,)), 0.0) for recipient in (good, bad, good)]
+    jobs = [Job(Incoming(make_raw(), (recipient,))) for recipient in (good, bad, good)]
     outcomes = dict(Committer(lambda _outcomes: None).commit(jobs))
     assert [outcomes[job] is not None for job in jobs] == [True, False, True]
     assert Message.objects.count() == 2
