@@ -3,10 +3,11 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests import planted
 from tests.corpora import CORPORA
@@ -20,6 +21,9 @@ LANES = {
 }
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "installation"}
 OPTIONAL = {"corpora"}  # third-party data that is not part of the repository: the strict lane runs it where it is
+# A deadline is a stopwatch, and a busy machine breaks it: speed is asserted nowhere.
+hypothesis_settings.register_profile("einbox", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("einbox")
 
 
 def missing_lanes(terminalreporter: pytest.TerminalReporter) -> list[str]:
@@ -63,10 +67,11 @@ def lane_available(lane: str) -> bool:
 
 
 def chromium_path() -> str | None:
-    """Debian's or the user's own Chromium or Chrome; nothing is downloaded."""
+    """The machine's own Chromium or Chrome, nothing is downloaded; the one without windows costs a third."""
     import shutil
 
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -75,26 +80,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def flushable_audit_log() -> Iterator[None]:
-    """Lift the audit log's triggers while Django empties the tables after a `django_db(transaction=True)` test.
-
-    The triggers know no exception a product could use by mistake; tests take them away and put them back.
-    """
+def quickly_emptied_tables() -> Iterator[None]:
+    """Let tests/emptying.py clear up after a `django_db(transaction=True)` test, in place of Django's flush."""
     from django.db import connections
     from django.test import TransactionTestCase
 
-    from audit import guards
+    from tests.emptying import empty
 
-    flush = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
-
-    def flush_unguarded(case: TransactionTestCase) -> None:
-        with ExitStack() as stack:
-            for name in case._databases_names(include_mirrors=False):  # type: ignore[attr-defined]
-                stack.enter_context(guards.lifted(connections[name]))
-            flush(case)
+    def clear_up(case: TransactionTestCase) -> None:
+        for name in case._databases_names(include_mirrors=False):  # type: ignore[attr-defined]
+            empty(connections[name])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TransactionTestCase, "_fixture_teardown", flush_unguarded)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", clear_up)
         yield
 
 

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from accounts import crypto
 
+pytestmark = pytest.mark.pure
+
 
 @given(st.binary(max_size=300), st.text(max_size=20))
 def test_seal_round_trip(plaintext: bytes, context: str) -> None:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from accounts import limits
 from accounts.limits import Limit, Tries
 
+pytestmark = pytest.mark.pure
+
 START = 1_700_000_000.0
 ALL = (limits.ACCOUNT, limits.KNOWN_BROWSER, limits.NETWORK, limits.EVERYBODY, *limits.CODE)
 pauses = st.lists(st.floats(min_value=0, max_value=400), min_size=1, max_size=120)

@@ -12,6 +12,7 @@ from tests.accounts.pages import LOGIN, RECOVERY, enter_password, post
 from tests.factories.accounts import make_user
 
 
+@pytest.mark.pure
 def test_the_product_hashes_with_argon2_at_no_less_than_djangos_cost(settings: Settings) -> None:
     settings.PASSWORD_HASHERS = einbox.settings.PASSWORD_HASHERS
     hashers = get_hashers_by_algorithm()

@@ -22,6 +22,8 @@ from audit.chain import (
 )
 from audit.formats import jsonl
 
+pytestmark = pytest.mark.pure
+
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 scalars = (
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | text

@@ -2,10 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.chart import LEFT, RIGHT, TOP, draw, round_up
+
+pytestmark = pytest.mark.pure
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
 

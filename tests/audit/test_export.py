@@ -92,6 +92,7 @@ def test_since_starts_at_the_first_later_event_and_leaves_no_gap(people: list[Ev
     assert export("--since", "2100-01-01") == []
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("since", ["yesterday", "2026-13-01", ""])
 def test_a_wrong_time_is_refused_with_what_is_expected(since: str) -> None:
     with pytest.raises(CommandError, match="ISO 8601"):
@@ -111,6 +112,7 @@ def test_an_export_is_one_line_an_event_and_an_event_itself(form: str) -> None:
     assert event.at >= before
 
 
+@pytest.mark.pure
 def test_rfc_5424_lines_parse_and_hold_hostile_values() -> None:
     line = rfc5424(hostile_row())
     found = RFC5424.fullmatch(line)
@@ -124,6 +126,7 @@ def test_rfc_5424_lines_parse_and_hold_hostile_values() -> None:
     assert not UNSAFE.search(line)
 
 
+@pytest.mark.pure
 def test_cef_lines_parse_and_hold_hostile_values() -> None:
     line = cef(hostile_row())
     found = CEF.fullmatch(line)

@@ -3,9 +3,12 @@
 import threading
 import time
 
+import pytest
 import time_machine
 
 from audit.ids import EPOCH_MS, RANDOM_BITS, new_event_id
+
+pytestmark = pytest.mark.pure
 
 
 def milliseconds(key: int) -> int:

@@ -11,6 +11,8 @@ from audit.clientip import client_address
 from audit.context import ANONYMOUS, Context, current
 from audit.middleware import AuditContextMiddleware
 
+pytestmark = pytest.mark.pure
+
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 CLIENT = "203.0.113.7"
 # (peer, X-Forwarded-For, who it is)

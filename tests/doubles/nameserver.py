@@ -1,5 +1,6 @@
 """A name server on loopback that answers from a table, by UDP and TCP, and misbehaves as told."""
 
+import errno
 import socket
 import struct
 import threading
@@ -47,6 +48,19 @@ def answer(query: bytes, table: Table, *, code: int = 0) -> bytes:
     return head + query[HEADER.size : end + 4] + b"".join(records)
 
 
+def _sockets() -> tuple[socket.socket, socket.socket]:
+    """One port by UDP and by TCP; another is tried where somebody has the second half."""
+    while True:
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind(("127.0.0.1", 0))
+        try:
+            return datagrams, socket.create_server(datagrams.getsockname())
+        except OSError as error:
+            datagrams.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+
+
 class NameServer:
     """`with NameServer(table) as server:`; `server.address` for a resolver. `asked` counts by transport."""
 
@@ -63,10 +77,8 @@ class NameServer:
         self.trickled = 0
         self.over = threading.Event()
         self.asked = {"udp": 0, "tcp": 0}
-        self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.datagrams.bind(("127.0.0.1", 0))
+        self.datagrams, self.streams = _sockets()
         self.address: tuple[str, int] = self.datagrams.getsockname()
-        self.streams = socket.create_server(self.address)
         self.threads = [threading.Thread(target=run, daemon=True) for run in (self._udp, self._tcp)]
 
     def _udp(self) -> None:

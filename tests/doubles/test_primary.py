@@ -6,6 +6,8 @@ import pytest
 
 from tests.doubles.primary import Primary, close, drop, reply
 
+pytestmark = pytest.mark.pure
+
 
 def send(port: int, *recipients: str, content: bytes = b"Subject: x\r\n\r\n.dot\r\n") -> smtplib.SMTP:
     client = smtplib.SMTP("127.0.0.1", port, timeout=5)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from einbox.logging import JsonFormatter, TextFormatter
 
+pytestmark = pytest.mark.pure
+
 HOSTILE = {
     "ESC": "\x1b[31mred\x1b]0;title\x07",
     "CR": "a\rlevel=critical",

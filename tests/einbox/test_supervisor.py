@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.doubles.installation import ROOT
 from tests.waiting import wait_for
 
@@ -20,6 +22,7 @@ Supervisor(services, Path(sys.argv[1]) / "processes.json").run()
 """
 
 
+@pytest.mark.pure
 def test_a_state_file_that_cannot_be_written_and_a_missing_program_end_nothing(tmp_path: Path) -> None:
     beaten, away = tmp_path / "beaten", tmp_path / "away"
     command = [sys.executable, "-c", PROGRAM, str(away), str(beaten)]

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from spool import ids
 
+pytestmark = pytest.mark.pure
+
 
 @given(st.integers(min_value=0, max_value=2**63 - 1))
 def test_encode_round_trip(value: int) -> None:

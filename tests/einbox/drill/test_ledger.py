@@ -8,6 +8,8 @@ import pytest
 from einbox.drill.ledger import Ledger, settle
 from spool.queue.queries import Account
 
+pytestmark = pytest.mark.pure
+
 A, B = "one@drill.test", "two@drill.test"
 GOOD: dict[str, Any] = {
     "sent": [

@@ -29,17 +29,20 @@ def test_columns_add_up_to_the_rows() -> None:
     assert (found.columns[-1].held, found.columns[-1].delivered) == (7, 5)
 
 
+@pytest.mark.pure
 @given(st.integers(0, 60 * 24 * 60))
 def test_no_chart_has_too_many_columns(minutes: int) -> None:
     span = timedelta(minutes=min(minutes, 48 * 24 * 60))
     assert span <= step_for(span) * MOST
 
 
+@pytest.mark.pure
 @given(st.integers(0, 10**9))
 def test_the_scale_is_not_below_its_values(value: int) -> None:
     assert value <= round_up(value) <= max(4, value * 2.5)
 
 
+@pytest.mark.pure
 @given(
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=MOST),
     st.sampled_from([WIDE, NARROW]),

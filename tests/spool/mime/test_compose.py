@@ -14,6 +14,8 @@ from spool.mime.headers import block_end, fields
 from spool.mime.parse import parse, part_content
 from spool.mime.reply import forward_subject, quote, references, reply_recipients, reply_subject
 
+pytestmark = pytest.mark.pure
+
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ANN = MailAddress("Ann", "ann@example.org")
 BOB = MailAddress('Bøb, the "Builder"', "bob@example.net")

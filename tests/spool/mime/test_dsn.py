@@ -14,6 +14,8 @@ from spool.mime.compose import ComposeError, MailAddress
 from spool.mime.dsn import Action, Notice, RecipientStatus, notification
 from spool.mime.parse import parse, part_content
 
+pytestmark = pytest.mark.pure
+
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NOTICE = Notice(
     "dsn-1@einbox.test",

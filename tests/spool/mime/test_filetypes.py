@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from spool.mime.filetypes import MAX_NAME, UNKNOWN, detect, disguised, safe_name
 
+pytestmark = pytest.mark.pure
+
 
 @pytest.mark.parametrize(
     ("head", "kind"),

@@ -8,6 +8,8 @@ from spool.mime.addresses import MailAddress, parse_list
 from spool.mime.headers import ListColumns, fields, scan
 from spool.mime.words import MAX_WORDS, clean, decode_words
 
+pytestmark = pytest.mark.pure
+
 
 def mail(*lines: bytes) -> bytes:
     return b"\r\n".join([*lines, b"", b"body", b""])

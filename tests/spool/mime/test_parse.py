@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from spool.mime import notes
 from spool.mime.parse import MailAddress, ParsedMessage, PartMissingError, inline_images, parse, part_content
 
+pytestmark = pytest.mark.pure
+
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from spool.mime.plain import MAX_SHOWN, to_html
 
+pytestmark = pytest.mark.pure
+
 
 def inner(text: str) -> str:
     return to_html(text).removeprefix('<div class="plain">').removesuffix("\n</div>")

@@ -12,6 +12,8 @@ from spool.mime.sanitize import data_uri, document, sanitize
 from spool.mime.styles import clean_style
 from tests.corpora import CORPORA
 
+pytestmark = pytest.mark.pure
+
 PNG = data_uri("image/png", b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
 FORBIDDEN_IN_STYLE = ("url(", "\\", "@", "var(", "expression", "image-set", "<")
 

@@ -5,6 +5,8 @@ import pytest
 from spool.mime import notes
 from spool.mime.parse import parse
 
+pytestmark = pytest.mark.pure
+
 
 @pytest.mark.parametrize(
     ("sender", "body", "expected"),

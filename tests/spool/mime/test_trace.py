@@ -2,10 +2,13 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spool.mime.trace import protocol, received
+
+pytestmark = pytest.mark.pure
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -8,6 +8,7 @@ from spool.queue.addresses import KNOWN, Address, AddressError, Directory, Kind,
 from tests.factories.spool import make_domain, make_mailbox
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize(
     ("text", "address"),
     [
@@ -24,6 +25,7 @@ def test_addresses_read(text: str, address: Address) -> None:
     assert parse_address(text) == address
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize(
     "text",
     [
@@ -38,6 +40,7 @@ def test_what_is_not_an_address_is_refused(text: str) -> None:
         parse_address(text)
 
 
+@pytest.mark.pure
 @given(st.text())
 def test_any_text_gives_an_address_or_an_address_error(text: str) -> None:
     try:

@@ -21,6 +21,7 @@ def sender(db: None) -> Mailbox:
     return make_mailbox("tilda@example.test", domain=make_domain("example.test", route=route))
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize(
     ("text", "items"),
     [
@@ -40,6 +41,7 @@ def test_typed_text_is_split_at_its_separators(text: str, items: list[tuple[str,
     assert list(split(text)) == items
 
 
+@pytest.mark.pure
 @given(st.text(alphabet='ab@.<>",;\\ \r\n\t()', max_size=60))
 def test_no_item_holds_two_addresses_and_nothing_raises(text: str) -> None:
     for _name, typed in split(text):
@@ -50,6 +52,7 @@ def test_no_item_holds_two_addresses_and_nothing_raises(text: str) -> None:
         assert str(address).lower() in text.lower().replace('"', "") or '"' in text
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize(
     "text", ["a" * 19_999 + "<", " " * 19_999 + "x<", '"\\' * 10_000, '"' + '\\"' * 9_999, "a<" * 10_000]
 )

@@ -10,6 +10,8 @@ from spool.enums import RouteState
 from spool.queue import schedule
 from spool.queue.schedule import Health, Surroundings, after_evidence, retry_delay
 
+pytestmark = pytest.mark.pure
+
 UP, SUSPECT, DOWN, RECOVERING = RouteState.UP, RouteState.SUSPECT, RouteState.DOWN, RouteState.RECOVERING
 DRAINED, FULL = Surroundings(drained=True), Surroundings(drained=False)
 OVERRIDDEN = Surroundings(overridden=True)

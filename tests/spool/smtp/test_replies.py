@@ -8,6 +8,8 @@ from audit.escape import escape
 from spool import enums
 from spool.smtp.replies import MAX_TEXT, Outcome, Phase, Reply, ReplySyntaxError, harmless, judge, parse_line
 
+pytestmark = pytest.mark.pure
+
 
 def test_words_are_those_of_the_database() -> None:
     assert {phase.value for phase in Phase} == set(enums.Phase.values)

@@ -10,6 +10,8 @@ from spool.smtpd import replies
 from spool.smtpd.grammar import Mail, Refused, read_mail, read_rcpt
 from spool.smtpd.replies import Reply
 
+pytestmark = pytest.mark.pure
+
 
 @pytest.mark.parametrize(
     ("argument", "mail"),

@@ -2,7 +2,11 @@
 
 import time
 
+import pytest
+
 from spool.webmail import frame
+
+pytestmark = pytest.mark.pure
 
 QUOTE = (
     "<html><head><style>p { color: red }</style></head><body><h2>Quote 4411</h2><p>Dear Mara,</p><p>our offer:</p>"

@@ -7,6 +7,7 @@ from spool.webmail.suspicion import Surroundings, judge
 AROUND = Surroundings(frozenset({"example.org"}), {"joris windrad": "joris.windrad@example.org"})
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize(
     ("name", "address", "kind"),
     [
@@ -28,6 +29,7 @@ def test_the_gravest_warning(name: str, address: str, kind: str | None) -> None:
     assert (warning.kind if warning else None) == kind
 
 
+@pytest.mark.pure
 def test_answers_that_leave_the_house() -> None:
     warning = judge("Joris Windrad", "joris.windrad@example.org", around=AROUND, reply_to="joris@gmail.test")
     assert warning is not None
@@ -35,6 +37,7 @@ def test_answers_that_leave_the_house() -> None:
     assert "joris@gmail.test" in warning.reason
 
 
+@pytest.mark.pure
 def test_the_expected_domain_is_named_whole() -> None:
     warning = judge("Joris Windrad", "x@evil.test", around=AROUND)
     assert warning is not None
