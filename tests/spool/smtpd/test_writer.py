@@ -220,13 +220,14 @@ async def _courier(size: int, count: int) -> tuple[int, int, list[Outcome]]:
     del jobs, job
     alive = sum(len(one.inline or b"") for one in gc.get_objects() if isinstance(one, Prepared))
     theirs.setblocking(False)
-    left = 0
-    while True:
+    left = quiet = 0
+    while quiet < 50:  # turns of the loop in which nothing more came
         await asyncio.sleep(0)
         try:
             left += len(theirs.recv(2**20))
+            quiet = 0
         except BlockingIOError:
-            break
+            quiet += 1
     theirs.close()
     await courier.stop(timeout=5)
     return left, alive, outcomes
