@@ -33,7 +33,7 @@ from spool.smtpd.wire import Wire
 log = logging.getLogger(__name__)
 
 TICK = 0.5  # seconds
-READ = 64 * 2**10  # octets read at once
+READ = 256 * 2**10  # octets read at once; less makes a large mail dearer
 BACKLOG = 1024  # connections the kernel keeps until they are accepted
 
 
