@@ -143,18 +143,24 @@ def hold(
         held = kept
 
 
-def attackers(port: int) -> Sequence[Callable[[], None]]:
-    one_by_one = [flood, flood_data, garbage, harvest, half_data, large, hello_only]
-    acts = [partial(again, act.__name__, port, 10 + nth, act) for nth, act in enumerate(one_by_one)]
-    held = {"slow_data": (start_data, trickle), "hang": (hang, hang), "stall_tls": (stall_tls, hang)}
-    return acts + [partial(hold, name, port, 30 + nth, *steps) for nth, (name, steps) in enumerate(held.items())]
+ONE_BY_ONE = {act.__name__: act for act in (flood, flood_data, garbage, harvest, half_data, large, hello_only)}
+HELD = {"slow_data": (start_data, trickle), "hang": (hang, hang), "stall_tls": (stall_tls, hang)}
+NAMES = [*ONE_BY_ONE, *HELD]
 
 
-def attack(port: int) -> None:
+def attacker(name: str, port: int) -> Callable[[], None]:
+    number = 10 + NAMES.index(name)
+    if name in HELD:
+        return partial(hold, name, port, number, *HELD[name])
+    return partial(again, name, port, number, ONE_BY_ONE[name])
+
+
+def attack(port: int, names: Sequence[str]) -> None:
     """Until standard input ends; then says what was done."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # whatever the measurement was given
     os.nice(19)
-    for attacker in attackers(port):
-        threading.Thread(target=attacker, daemon=True).start()
+    for name in names:
+        threading.Thread(target=attacker(name, port), daemon=True).start()
     sys.stdin.read()
     over.set()
     print(json.dumps(done), flush=True)
@@ -162,9 +168,9 @@ def attack(port: int) -> None:
 
 
 @contextmanager
-def attacked(port: int) -> Iterator[Counter[str]]:
-    """The attackers at work; after the block, how many connections each made."""
-    command = [sys.executable, "-c", f"from tests.bench.attackers import attack; attack({port})"]
+def attacked(port: int, names: Sequence[str]) -> Iterator[Counter[str]]:
+    """These attackers at work; after the block, how many connections each made."""
+    command = [sys.executable, "-c", f"from tests.bench.attackers import attack; attack({port}, {[*names]})"]
     pipe = subprocess.PIPE
     made: Counter[str] = Counter()
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:

@@ -3,7 +3,7 @@
 Prints one JSON row a store: milliseconds from connecting to the 250, a connection for each mail, ten mails a second.
 The turns alternate in one run. smtpd has the limits it has by default; the attackers are tests.bench.attackers.
 
-    python -m tests.bench hostile [--store sqlite] [--seconds 60] [--turns 3]
+    python -m tests.bench hostile [--store sqlite] [--seconds 60] [--turns 3] [--attacker flood]
 """
 
 import argparse
@@ -12,9 +12,10 @@ import smtplib
 import statistics
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from tests.bench import product
-from tests.bench.attackers import SESSIONS, attacked
+from tests.bench.attackers import NAMES, SESSIONS, attacked
 from tests.bench.mails import Mails
 from tests.bench.processes import Peer
 from tests.spool.smtp.certificates import make_certificate
@@ -49,7 +50,7 @@ class Good:
         return took
 
 
-def turns(server: Peer, seconds: float, count: int) -> dict[str, object]:
+def turns(server: Peer, seconds: float, count: int, names: Sequence[str]) -> dict[str, object]:
     good = Good(server.port)
     good.turn(1)
     idle: list[float] = []
@@ -58,7 +59,7 @@ def turns(server: Peer, seconds: float, count: int) -> dict[str, object]:
     memory = 0
     for _ in range(count):
         idle += good.turn(seconds / count)
-        with attacked(server.port) as made:
+        with attacked(server.port, names) as made:
             beside += good.turn(seconds / count)
             memory = max(memory, server.pss())
         connections += made
@@ -79,7 +80,7 @@ def p95(values: list[float]) -> float:
     return sorted(values)[int(len(values) * 0.95)]
 
 
-def measure(store_name: str, seconds: float, count: int) -> dict[str, object]:
+def measure(store_name: str, options: argparse.Namespace) -> dict[str, object]:
     with product.place(store_name) as (home, store):
         certificate, key = make_certificate(home)
         extra = {
@@ -88,8 +89,9 @@ def measure(store_name: str, seconds: float, count: int) -> dict[str, object]:
             "EINBOX_SMTPD_SESSIONS_PER_CLIENT": str(SESSIONS),
             "EINBOX_LOG_LEVEL": "ERROR",
         }
+        names = options.attacker or NAMES
         with product.einbox(home / "ours", store, None, **extra) as server:
-            return {"case": "hostile", "store": store.name, **turns(server, seconds, count)}
+            return {"case": "hostile", "store": store.name, **turns(server, options.seconds, options.turns, names)}
 
 
 def main() -> None:
@@ -98,10 +100,11 @@ def main() -> None:
     parser.add_argument("--store", choices=stores, action="append")
     parser.add_argument("--seconds", type=float, default=60, help="of each kind")
     parser.add_argument("--turns", type=int, default=3, help="of each kind, alternating")
+    parser.add_argument("--attacker", choices=NAMES, action="append", help="default: all ten")
     parser.add_argument("--json", action="store_true", help="nothing but JSON (always so)")
     options = parser.parse_args()
     for store in options.store or stores:
-        print(json.dumps(measure(store, options.seconds, options.turns)), flush=True)
+        print(json.dumps(measure(store, options)), flush=True)
 
 
 if __name__ == "__main__":
