@@ -77,12 +77,12 @@ def test_a_server_that_stops_at_once_and_returns_costs_no_mail(
     senders = Senders(tmp_path, SENDERS, anna.address)
     with closing(senders), SmtpdProcess(tmp_path) as process:
         with Traffic(senders, process.address) as traffic:
-            for _ in range(3):
-                traffic.promises(SENDERS * 5)
+            for _ in range(2):
+                traffic.promises(SENDERS * 3)
                 server.stop()
                 traffic.refuses(SENDERS * 2)
                 server.start()
-            traffic.promises(SENDERS * 5)
+            traffic.promises(SENDERS * 3)
         settle(senders, process.address)
         assert process.process.poll() is None
         assert set(senders.refusals) == {"451 4.3.0"}
