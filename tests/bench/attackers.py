@@ -1,6 +1,7 @@
 """Ten hostile SMTP clients, each at a loopback address of its own. Loopback only; they end with the block.
 
-A process of its own at the lowest priority: elsewhere they would not take the server's processor, only its time.
+A process of its own at the lowest priority, each client on a line of LINE: elsewhere they would have neither the
+server's processor nor the speed of its memory, only its time.
 """
 
 import json
@@ -19,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SESSIONS = 50  # of one client; the server's limit
 BLOCK = b"x" * 2**16
+LINE = 100 * 10**6 / 8  # octets a second: 100 Mbit/s each, together the gigabit of a good uplink
 LARGE = 5 * 2**20  # octets
 RECIPIENT = b"b@example.test"
 BEGIN = b"EHLO attacker.test\r\n"
@@ -34,6 +36,14 @@ def connect(port: int, number: int) -> socket.socket:
     made.settimeout(5)
     made.recv(4096)
     return made
+
+
+def push(made: socket.socket, octets: bytes) -> None:
+    """Send as fast as the line is."""
+    for start in range(0, len(octets), len(BLOCK)):
+        block = octets[start : start + len(BLOCK)]
+        made.sendall(block)
+        over.wait(len(block) / LINE)
 
 
 def say(made: socket.socket, octets: bytes) -> bytes:
@@ -52,7 +62,7 @@ def start_data(made: socket.socket) -> None:
 def flood(made: socket.socket) -> None:
     """Commands without a line end."""
     while not over.is_set():
-        made.sendall(BLOCK)
+        push(made, BLOCK)
 
 
 def flood_data(made: socket.socket) -> None:
@@ -66,7 +76,7 @@ def garbage(made: socket.socket) -> None:
     dice = random.Random(1)
     lines = b"".join(dice.randbytes(dice.randint(1, 60)).replace(b"\n", b"") + b"\r\n" for _ in range(500))
     while not over.is_set():
-        made.sendall(lines)
+        push(made, lines)
 
 
 def harvest(made: socket.socket) -> None:
@@ -82,13 +92,13 @@ def harvest(made: socket.socket) -> None:
 def half_data(made: socket.socket) -> None:
     """Half a message, then gone."""
     start_data(made)
-    made.sendall(b"0123456789\r\n" * 10_000)
+    push(made, b"0123456789\r\n" * 10_000)
 
 
 def large(made: socket.socket) -> None:
     """Mail of 5 MiB that the server has to keep."""
     start_data(made)
-    made.sendall((b"y" * 62 + b"\r\n") * (LARGE // 64))
+    push(made, (b"y" * 62 + b"\r\n") * (LARGE // 64))
     say(made, b".\r\n")
 
 
