@@ -1,8 +1,8 @@
 """Erased bytes leave the database's files too. Decides nothing about what is erased (see purge).
 
 SQLite: `secure_delete` overwrites erased cells in the file, but the write-ahead log keeps older pages until it is
-emptied; so it is emptied after each purge. PostgreSQL: autovacuum and the server's checkpoints do this work (see
-docs/threat-model.md); what may linger there is ciphertext and a key that is wrapped under a key kept elsewhere.
+emptied; so it is emptied after each purge. PostgreSQL: nothing is done here, for only a rewrite of whole tables would
+help. What lingers in its files is ciphertext and a wrapped key; docs/architecture.md tells how to be rid of them.
 """
 
 from django.db import connection

@@ -102,7 +102,13 @@ class Committer:
             self._ready.notify()
 
     def cancel(self, job: Job) -> None:
-        job.cancelled = True
+        """Its sender was told 451: if no lane has it yet, none will, and its content is let go."""
+        with self._ready:
+            waits = job in self._jobs
+            if waits:
+                self._jobs.remove(job)
+        if waits and job.ready is not None:
+            content.discard(job.ready.content)
 
     async def stop(self, *, timeout: float) -> None:
         await asyncio.to_thread(self.finish, timeout=timeout)
@@ -125,11 +131,8 @@ class Committer:
                 octets = 0
                 while self._jobs and len(batch) < MAX_MESSAGES and (not batch or octets < MAX_OCTETS):
                     job = self._jobs.popleft()
-                    if not job.cancelled:
-                        batch.append(job)
-                        octets += job.size
-                    elif job.ready is not None:
-                        content.discard(job.ready.content)
+                    batch.append(job)
+                    octets += job.size
                 if batch or self._stopping:
                     return batch
                 self._ready.wait()

@@ -76,10 +76,11 @@ def place(store_name: str) -> Iterator[tuple[Path, Store]]:
 
 
 @contextmanager
-def einbox(home: Path, store: Store, preload: Path | None = None) -> Iterator[Peer]:
+def einbox(home: Path, store: Store, preload: Path | None = None, **extra: str) -> Iterator[Peer]:
+    """Started with the settings of `environment` and `extra`."""
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)
-    settings = environment(home, store, port)
+    settings = environment(home, store, port) | extra
     people = home / "people.csv"
     # smtp-source numbers its recipients: 1b@…, 2b@…
     people.write_text("address\n" + "".join(f"{n}b@example.test\n" for n in ["", *range(51)]))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 from django.core.files.storage import default_storage
 from django.db import connection
@@ -175,11 +176,13 @@ class ServerInThread:
 
 
 def database_url() -> str:
-    """The URL of the test database, for processes."""
-    name = str(connection.settings_dict["NAME"])
+    """The URL of this thread's database, for processes."""
+    config = connection.settings_dict
     if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
-    return os.environ["TEST_DATABASE_URL"].rpartition("/")[0] + f"/{name}"
+        return f"sqlite:///{config['NAME']}"
+    user, password = quote(str(config["USER"]), safe=""), quote(str(config["PASSWORD"]), safe="")
+    who = f"{user}:{password}" if password else user
+    return f"postgres://{who}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
 
 
 class SmtpdProcess:

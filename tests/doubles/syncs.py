@@ -23,6 +23,7 @@ class Syncs:
         )
         self._counters = home / "syncs.counters"
         self._counters.write_bytes(bytes(16))
+        self._counters.chmod(0o666)  # the process may be another user's
         self.environment = {"LD_PRELOAD": str(library), "TEST_SYNCS": str(self._counters)}
 
     @property

@@ -1,5 +1,7 @@
 """A commit means synced, whatever the database was set to (rule 1)."""
 
+import os
+import socket
 from datetime import UTC, datetime
 
 import pytest
@@ -28,6 +30,20 @@ def test_every_connection_commits_synchronously(given: str, used: str) -> None:
             assert cursor.fetchone() == (used,)
     finally:
         other.close()
+
+
+@pytest.mark.services
+def test_the_kernel_gives_up_a_server_that_vanished() -> None:
+    with connection.cursor(), socket.socket(fileno=os.dup(connection.connection.fileno())) as wire:
+        if wire.family == socket.AF_UNIX:
+            return
+        seconds = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+        seconds += wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) * wire.getsockopt(
+            socket.IPPROTO_TCP, socket.TCP_KEEPCNT
+        )
+        assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert seconds <= 15
+        assert 0 < wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 15_000
 
 
 def test_doctor_fails_where_a_commit_is_not_on_the_disk() -> None:

@@ -13,6 +13,7 @@ import pytest
 from einbox.drill.stage import free_ports
 from einbox.keys import new_field_key
 from tests.doubles.redis import RedisServer
+from tests.doubles.small_disk import FileLimit, SmallDisk
 from tests.faults.installation import Installation
 from tests.spool.smtpd.conftest import anna  # noqa: F401 - a fixture, for every test of this folder
 
@@ -44,6 +45,13 @@ def installation() -> Iterator[Installation]:
             yield Installation(home)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def disk(request: pytest.FixtureRequest) -> Iterator[SmallDisk | FileLimit]:
+    """Of the kind that the test's parameter names."""
+    with request.param() as one:
+        yield one
 
 
 def production(database_url: str, broker_url: str) -> dict[str, str]:

@@ -7,16 +7,21 @@ server nor this process's memory.
 import os
 import random
 import threading
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from types import TracebackType
 
 from spool.models import Message
 from spool.queue import content
 from tests.doubles.smtpd import Client
+from tests.waiting import wait_for
 
 # Octets: one lies in its row; the other in a file, and is more than one read, so that there is a middle of DATA.
 SMALL, LARGE = 2_000, 340_000
+PATIENCE = 12  # seconds; the promise is 10, to which test_durability holds a server with one sender
 
 
 def mail(name: str) -> bytes:
@@ -59,7 +64,9 @@ class Sender:
     recipient: str
     sent: int = 0
     unsure: list[str] = field(default_factory=list)
-    refused: int = 0  # replies other than 250 to a message
+    promised: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)  # replies but 2xx and 3xx, by their codes
+    slowest: float = 0.0  # seconds from the end of a mail to its reply, or to the end of patience
 
     def run(self, address: tuple[str, int], most: int) -> None:
         """Offer up to `most` new mails on one connection."""
@@ -84,15 +91,25 @@ class Sender:
     def _offer(self, client: Client, name: str) -> bool:
         """Whether the mail was promised."""
         for line in ("MAIL FROM:<erika@outside.test>", f"RCPT TO:<{self.recipient}>", "DATA"):
-            if not client.say(line):
+            if self._refused(client.say(line)):
                 return False
         client.send(mail(name) + b".\r\n")
-        reply = client.reply()
-        if not reply.startswith("250"):
-            self.refused += bool(reply)
+        began = time.monotonic()
+        try:
+            reply = client.reply()
+        finally:
+            self.slowest = max(self.slowest, time.monotonic() - began)
+        if self._refused(reply):
             return False
         self.ledger.note("promised", name)
+        self.promised += 1
         return True
+
+    def _refused(self, reply: str) -> bool:
+        """Whether it says no; empty: the server is gone."""
+        if reply and reply[0] not in "23":
+            self.refusals[reply[:9]] += 1
+        return reply[:1] not in ("2", "3")
 
 
 @dataclass(frozen=True)
@@ -141,6 +158,65 @@ class Senders:
             ghosts=frozenset(stored) - frozenset(offered),
         )
 
+    @property
+    def promised(self) -> int:
+        return sum(sender.promised for sender in self.all)
+
+    @property
+    def refusals(self) -> Counter[str]:
+        return sum((sender.refusals for sender in self.all), Counter[str]())
+
+    @property
+    def slowest(self) -> float:
+        return max(sender.slowest for sender in self.all)
+
     def close(self) -> None:
         for sender in self.all:
             sender.ledger.close()
+
+
+class Traffic:
+    """`senders` that come again and again, whatever they hear, until the block ends."""
+
+    def __init__(self, senders: Senders, address: tuple[str, int]) -> None:
+        self.senders = senders
+        self._address = address
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._send, args=(one,), daemon=True) for one in senders.all]
+
+    def _send(self, sender: Sender) -> None:
+        while not self._over.wait(0.02):
+            sender.run(self._address, 5)
+
+    def __enter__(self) -> "Traffic":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive(), "a sender hangs"
+
+    def promises(self, more: int, seconds: float = 10) -> None:
+        """Wait until so many mails more have had their 250."""
+        wanted = self.senders.promised + more
+        wait_for(lambda: self.senders.promised >= wanted, seconds, what=f"{more} mails more with a 250")
+
+    def refuses(self, more: int, seconds: float = 12) -> None:
+        """Wait until so many mails more were refused."""
+        wanted = self.senders.refusals.total() + more
+        wait_for(lambda: self.senders.refusals.total() >= wanted, seconds, what=f"{more} refusals more")
+
+
+def settle(senders: Senders, address: tuple[str, int]) -> None:
+    """What was refused is offered once more; then each mail is there once, octet by octet, and nobody waited long."""
+    senders.run(address, 0)
+    home = senders.balance()
+    print(f"{home.promised} promised, refused {dict(senders.refusals)}, slowest {senders.slowest:.1f} s")
+    assert (home.doubled, home.lost | home.ghosts) == (0, frozenset())
+    assert home.promised == home.offered == home.stored
+    assert senders.slowest < PATIENCE

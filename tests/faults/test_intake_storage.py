@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 from django.db import connection
 from django.db.backends.signals import connection_created
 
-from spool.models import Mailbox, Message
+from spool.models import Delivery, Mailbox, Message
 from spool.queue import content
 from tests.bench.processes import pss_of_tree
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.doubles.syncs import Syncs
 from tests.factories.spool import make_raw
+from tests.spool.smtpd.test_durability import locked
+from tests.waiting import wait_for
 
 LOCKED = 30 if os.environ.get("SOAK") == "1" else 11  # seconds: longer than a sender may wait
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 20_000
@@ -135,3 +138,22 @@ def test_a_writer_that_holds_the_database_costs_time_and_no_mail(anna: Mailbox, 
     assert growth < 10 * 4 * 2**20
     kept = {content.read(message) for message in Message.objects.all()}
     assert {raw for _, _, raw in answers} <= kept
+
+
+def taken(client: Client, raw: bytes) -> bool:
+    return sent(client, raw).startswith("250")
+
+
+def test_mail_that_comes_again_while_its_first_commit_hangs_is_stored_once(anna: Mailbox) -> None:
+    """Two lanes on PostgreSQL: without care the second writes beside the first, which it cannot see yet."""
+    raws = [make_raw() for _ in range(5)]
+    with ServerInThread(commit=0.3) as server, server.client() as client:
+        for raw in raws:
+            with locked():
+                assert sent(client, raw).startswith("451 4.3.0")
+                client.mail("anna@example.test")
+                assert client.say("DATA").startswith("354")
+                client.send(raw + b".\r\n")
+            if not client.reply().startswith("250"):
+                wait_for(partial(taken, client, raw))
+    assert Delivery.objects.count() == Message.objects.count() == len(raws)
