@@ -21,6 +21,7 @@ LANES = {
 }
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "installation"}
 OPTIONAL = {"corpora"}  # third-party data that is not part of the repository: the strict lane runs it where it is
+LONGEST = ("tests/faults/test_kill.py", "tests/e2e/test_corpus.py", "tests/faults/test_drill.py")
 # A deadline is a stopwatch, and a busy machine breaks it: speed is asserted nowhere.
 hypothesis_settings.register_profile("einbox", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("einbox")
@@ -48,7 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     wrong = [item.nodeid for item in items if item.get_closest_marker("pure") and reaches_services(item)]
     if wrong:
         raise pytest.UsageError("marked pure, but reaches the database or the broker: " + ", ".join(wrong))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=place)
+
+
+def place(item: pytest.Item) -> tuple[int, bool]:
+    named = next((number for number, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+    return named, item.get_closest_marker("slow") is None
 
 
 def reaches_services(item: pytest.Item) -> bool:

@@ -86,7 +86,7 @@ class Installation:
             input=text,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 
@@ -102,7 +102,7 @@ class Installation:
         except OSError:
             return 0, ""
 
-    def wait_until_up(self, seconds: float = 90) -> None:
+    def wait_until_up(self, seconds: float = 180) -> None:
         wait_for(lambda: self.fetch("/healthz")[0] == 200, seconds=seconds, what=f"web, see {self.output()}")
 
     def pids(self) -> dict[str, int]:
@@ -115,7 +115,7 @@ class Installation:
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
-    def stop(self, number: int = signal.SIGTERM, seconds: float = 15) -> int:
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 60) -> int:
         """Signal the supervisor and wait; its exit code."""
         assert self.process
         self.process.send_signal(number)

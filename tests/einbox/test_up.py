@@ -59,7 +59,7 @@ def test_every_killed_child_comes_back(box: Installation) -> None:
             os.kill(old, signal.SIGKILL)
             new = wait_for(lambda s=service, o=old: box.pids().get(s) not in {None, o} and box.pids()[s], seconds=2)  # type: ignore[misc]
             assert alive(new)
-        box.wait_until_up(20)
+        box.wait_until_up()
 
 
 def test_a_killed_web_worker_comes_back(box: Installation) -> None:
@@ -69,7 +69,7 @@ def test_a_killed_web_worker_comes_back(box: Installation) -> None:
         worker = next(pid for pid in tree(box.home) if parent_of(pid) == web)
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: not alive(worker))
-        box.wait_until_up(20)
+        box.wait_until_up()
 
 
 def test_a_second_up_on_the_same_home_is_refused(box: Installation) -> None:
