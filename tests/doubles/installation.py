@@ -2,12 +2,14 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,10 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on now, nor on the next one: below those that the system gives to outgoing connections."""
+    dice = random.SystemRandom()
+    while True:
+        port = dice.randrange(10_240, 32_000)
+        with socket.socket() as one, socket.socket() as following, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            following.bind(("127.0.0.1", port + 1))
+            return port
 
 
 def alive(pid: int) -> bool:
