@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ LANES = {
 }
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server", "installation"}
 OPTIONAL = {"corpora"}  # third-party data that is not part of the repository: the strict lane runs it where it is
+LONGEST = (
+    "tests/faults/test_kill.py",
+    "tests/e2e/test_corpus.py",
+    "tests/faults/test_drill.py::test_drill_with_postfix",
+    "tests/einbox/simulation/test_demo_outage.py",
+    "tests/faults/test_drill.py",
+)
 # A deadline is a stopwatch, and a busy machine breaks it: speed is asserted nowhere.
 hypothesis_settings.register_profile("einbox", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("einbox")
@@ -41,14 +49,30 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that no runner is left alone with one at the end.
+    """Long tests first, so that no runner is left alone with one at the end; those with a browser after all others.
 
     A test that reaches the configured services may not be called pure: the strict lane leaves pure tests out.
     """
     wrong = [item.nodeid for item in items if item.get_closest_marker("pure") and reaches_services(item)]
     if wrong:
         raise pytest.UsageError("marked pure, but reaches the database or the broker: " + ", ".join(wrong))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=place)
+    items[:] = paired(items, runners=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def place(item: pytest.Item) -> tuple[bool, int, bool]:
+    """Tests with a browser last: from the first one on its event loop owns the thread, and no other can run there."""
+    named = next((number for number, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+    return item.get_closest_marker("browser") is not None, named, item.get_closest_marker("slow") is None
+
+
+def paired(items: list[pytest.Item], *, runners: int) -> list[pytest.Item]:
+    """A runner begins with two tests: put a brief one behind each of the first long ones."""
+    first = items[:runners]
+    brief = [item for item in items[runners:] if not any(map(item.get_closest_marker, ("slow", "browser")))][:runners]
+    taken = {*first, *brief}
+    pairs = [item for pair in zip_longest(first, brief) for item in pair if item is not None]
+    return pairs + [item for item in items if item not in taken]
 
 
 def reaches_services(item: pytest.Item) -> bool:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,10 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on now, nor on the next one: below those that the system gives to outgoing connections."""
+    dice = random.SystemRandom()
+    while True:
+        port = dice.randrange(10_240, 32_000)
+        with socket.socket() as one, socket.socket() as following, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            following.bind(("127.0.0.1", port + 1))
+            return port
 
 
 def alive(pid: int) -> bool:
@@ -86,7 +92,7 @@ class Installation:
             input=text,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 
@@ -102,7 +108,7 @@ class Installation:
         except OSError:
             return 0, ""
 
-    def wait_until_up(self, seconds: float = 90) -> None:
+    def wait_until_up(self, seconds: float = 180) -> None:
         wait_for(lambda: self.fetch("/healthz")[0] == 200, seconds=seconds, what=f"web, see {self.output()}")
 
     def pids(self) -> dict[str, int]:
@@ -115,7 +121,7 @@ class Installation:
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
-    def stop(self, number: int = signal.SIGTERM, seconds: float = 15) -> int:
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 60) -> int:
         """Signal the supervisor and wait; its exit code."""
         assert self.process
         self.process.send_signal(number)

@@ -16,13 +16,15 @@ from tests.factories.accounts import log_in
 
 # Playwright's loop runs in the test's thread; the tests themselves are plain synchronous code.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+# A process for each site, sandboxed frames included, as the browser with windows has by itself.
+ARGUMENTS = ["--no-sandbox", "--site-per-process"]
 expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow, and speed is asserted nowhere
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         yield found
         found.close()
 

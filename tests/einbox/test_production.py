@@ -93,11 +93,11 @@ def test_the_broker_never_sees_an_address_a_subject_or_a_body(tmp_path: Path, da
     with box:
         box.wait_until_up()
         assert {"web", "smtpd", "worker", "beat", "watch"} <= set(box.pids())
-        wait_for(lambda: set(checks(box).values()) == {"ok"}, seconds=90, what=f"{checks(box)} {box.output()[-800:]}")
+        wait_for(lambda: set(checks(box).values()) == {"ok"}, seconds=180, what=f"{checks(box)} {box.output()[-800:]}")
         for number in range(20):
             wait_for(lambda n=number: send(box, n), seconds=30)  # type: ignore[misc]
         parsed = "from spool.models import Message as M; print(M.objects.exclude(parse_state='parsed').count())"
-        wait_for(lambda: box.manage("shell", "--no-imports", "-c", parsed).stdout.strip() == "0", seconds=60)
+        wait_for(lambda: box.manage("shell", "--no-imports", "-c", parsed).stdout.strip() == "0", seconds=120, every=1)
         assert box.stop() == 0
     commands = listener.end()
     assert "ingest_sweep" in commands, "the listener saw the doorbell"

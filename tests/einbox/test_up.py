@@ -46,7 +46,7 @@ def test_sigkill_of_the_parent_leaves_no_orphan(box: Installation) -> None:
     with box:
         box.wait_until_up()
         box.stop(signal.SIGKILL)
-        wait_for(lambda: not tree(box.home), seconds=5, what="all processes to leave")
+        wait_for(lambda: not tree(box.home), seconds=20, what="all processes to leave")
 
 
 def test_every_killed_child_comes_back(box: Installation) -> None:
@@ -57,9 +57,9 @@ def test_every_killed_child_comes_back(box: Installation) -> None:
         for service in services:
             old = box.pids()[service]
             os.kill(old, signal.SIGKILL)
-            new = wait_for(lambda s=service, o=old: box.pids().get(s) not in {None, o} and box.pids()[s], seconds=2)  # type: ignore[misc]
+            new = wait_for(lambda s=service, o=old: box.pids().get(s) not in {None, o} and box.pids()[s], seconds=20)  # type: ignore[misc]
             assert alive(new)
-        box.wait_until_up(20)
+        box.wait_until_up()
 
 
 def test_a_killed_web_worker_comes_back(box: Installation) -> None:
@@ -68,8 +68,8 @@ def test_a_killed_web_worker_comes_back(box: Installation) -> None:
         web = box.pids()["web"]
         worker = next(pid for pid in tree(box.home) if parent_of(pid) == web)
         os.kill(worker, signal.SIGKILL)
-        wait_for(lambda: not alive(worker))
-        box.wait_until_up(20)
+        wait_for(lambda: not alive(worker), seconds=20)
+        box.wait_until_up()
 
 
 def test_a_second_up_on_the_same_home_is_refused(box: Installation) -> None:
