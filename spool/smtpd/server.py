@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 TICK = 0.5  # seconds
 READ = 256 * 2**10  # octets read at once; less makes a large mail dearer
+EVERYWHERE = ("::", "0.0.0.0")  # noqa: S104 - asyncio keeps IPv4 out of a socket for IPv6, so each has its own
 BACKLOG = 1024  # connections the kernel keeps until they are accepted
 
 
@@ -194,7 +195,8 @@ class Server:
             self._listeners.append(await self.loop.create_server(self._session, sock=opened, backlog=BACKLOG))
         if not inherited:
             shared = hasattr(socket, "SO_REUSEPORT")
-            listener = await self.loop.create_server(self._session, host, port, reuse_port=shared, backlog=BACKLOG)
+            hosts = EVERYWHERE if host == "::" else host
+            listener = await self.loop.create_server(self._session, hosts, port, reuse_port=shared, backlog=BACKLOG)
             self._listeners.append(listener)
         await self.commits.start()
         self._ticker = self.loop.create_task(self._tick())

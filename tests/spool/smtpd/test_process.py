@@ -65,6 +65,17 @@ def test_several_processes_share_the_port(anna: Mailbox, tmp_path: Path) -> None
                 assert client.data(make_raw()).startswith("250")
 
 
+def test_the_wildcard_of_ipv6_takes_both_families_and_knows_them_apart(anna: Mailbox, tmp_path: Path) -> None:
+    process = SmtpdProcess(tmp_path)
+    process.environment["EINBOX_SMTP"] = f"[::]:{process.port}"
+    with process:
+        for host in ("127.0.0.1", "::1"):
+            with Client((host, process.port)) as client:
+                client.mail("anna@example.test")
+                assert client.data(make_raw()).startswith("250")
+    assert sorted(Message.objects.values_list("peer", flat=True)) == ["127.0.0.1", "::1"]
+
+
 def test_a_taken_port_is_a_sentence(anna: Mailbox, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
