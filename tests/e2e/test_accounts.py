@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from accounts import provision
 from accounts.models import TOTPDevice
+from tests.accounts.conftest import quick_hashes  # noqa: F401 - a fixture: ten recovery codes are ten hashes
 from tests.e2e.conftest import Tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
