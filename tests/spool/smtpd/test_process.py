@@ -73,7 +73,7 @@ def test_the_wildcard_of_ipv6_takes_both_families_and_knows_them_apart(anna: Mai
             with Client((host, process.port)) as client:
                 client.mail("anna@example.test")
                 assert client.data(make_raw()).startswith("250")
-    assert sorted(Message.objects.values_list("peer", flat=True)) == ["127.0.0.1", "::1"]
+    assert set(Message.objects.values_list("peer", flat=True)) == {"127.0.0.1", "::1"}
 
 
 def test_a_taken_port_is_a_sentence(anna: Mailbox, tmp_path: Path) -> None:
