@@ -194,7 +194,7 @@ class Connection(Wire):
             return
         self._busy = True
         self.job = Job(incoming, self.loop.time())
-        self.server.in_flight += len(raw)
+        self.server.in_flight += self.job.size
         self.server.submit(self.job, self)
 
     def finished(self, stored: Stored | None) -> None:

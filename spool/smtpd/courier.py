@@ -20,7 +20,7 @@ from spool.smtpd.sealer import Sealer
 
 log = logging.getLogger(__name__)
 
-FRAME = 2**20  # octets of content, after which a frame is full
+FRAME = 2**20  # octets of mail, after which a frame is full
 GONE = Incoming(b"", ())  # stands for a message whose octets the writer has
 
 
