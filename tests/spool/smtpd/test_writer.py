@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -145,6 +146,18 @@ def test_smtpd_that_cannot_listen_leaves_no_writer(anna: Mailbox, tmp_path: Path
         with pytest.raises(AssertionError):
             process.start()
     assert process.ended(1) == 1
+
+
+def test_started_where_children_are_ignored_it_still_ends_well(anna: Mailbox, tmp_path: Path) -> None:
+    """An ignored SIGCHLD is inherited; the kernel then reaps the writer, and nobody knows whose its number is."""
+    process = SmtpdProcess(tmp_path)
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    process.command = (sys.executable, "-c", ignoring, *process.command)
+    with process:
+        assert send(process, make_raw()).startswith("250")
+        assert process.stop() == 0
 
 
 # --- the socket between them
