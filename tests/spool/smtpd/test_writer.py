@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spool.models import Delivery, Mailbox, Message
-from spool.queue import ingest
+from spool.queue import files, ingest
 from spool.queue.content import Prepared
 from spool.queue.ingest import Incoming, Recipient, Stored
 from spool.smtpd import frames, writer
@@ -277,3 +277,29 @@ def test_what_a_lost_writer_leaves_is_in_doubt() -> None:
     assert before == 2
     assert sorted(map(id, jobs)) == sorted(id(job) for job, _stored in outcomes)
     assert {stored for _job, stored in outcomes} == {None}
+
+
+def test_what_is_sealed_after_the_end_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large mail on a slow storage: its session was cut, and nothing can be said to the writer any more."""
+    slow, faults = threading.Event(), list[object]()
+
+    def seal(one: Incoming) -> ingest.Ready:
+        assert slow.wait(10)
+        return ingest.prepare(one)
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: faults.append(context))
+        ours, theirs = socket.socketpair()
+        courier = Courier(lambda outcomes: None, ours, lambda: None)
+        await courier.start()
+        courier.submit(Job(incoming(b"Subject: x\r\n\r\n" + b"y" * 300_000)))
+        loop.call_later(0, slow.set)
+        await courier.stop(timeout=1)
+        theirs.close()
+
+    monkeypatch.setattr("spool.smtpd.sealer.seal", seal)
+    before = set(files.older_than(-1))
+    asyncio.run(scene())
+    assert faults == []
+    assert set(files.older_than(-1)) == before
