@@ -113,7 +113,7 @@ def run(host: str, port: int) -> None:
 
 
 def _insist() -> None:
-    """From here on the process ends. By itself Python waits for each thread, and one may hang in the content storage."""
+    """The process ends now. By itself Python waits for each thread, and one may hang in the content storage."""
     last = threading.Timer(END_WITHIN, os._exit, (1,))
     last.daemon = True
     last.start()
