@@ -218,6 +218,18 @@ def test_every_setting_has_its_row_in_the_papers() -> None:
     assert [name for name in sorted(names) if f"`{name}`" not in papers] == []
 
 
+def test_every_decision_is_in_the_index_with_its_title_and_status() -> None:
+    folder = ROOT / "docs" / "adr"
+    wanted = []
+    for path in sorted(folder.glob("[0-9]*.md")):
+        title, _, status, *_ = path.read_text(encoding="utf-8").splitlines()
+        number, _, name = title.removeprefix("# ").partition(". ")
+        assert path.name.startswith(f"{int(number):04}-")
+        wanted.append(f"| [{path.name[:4]}]({path.name}) | {name} | {status.removesuffix('.')} |")
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    assert [line for line in index.splitlines() if line.startswith("| [")] == wanted
+
+
 @pytest.mark.parametrize("name", ["dependencies", "test", "check", "postgresql"])
 def test_every_dependency_has_its_reason(name: str) -> None:
     with (ROOT / "pyproject.toml").open("rb") as stream:

@@ -44,6 +44,14 @@ def _locked(delivery: Delivery) -> Delivery:
     return Delivery.objects.select_for_update(of=("self",)).select_related("message").get(pk=delivery.pk)
 
 
+def _locked_with(reason: str, delivery: Delivery) -> Delivery:
+    """The row, locked, for an act that needs a reason. Raises ActError."""
+    delivery = _locked(delivery)
+    if not reason.strip():
+        raise _refuse(delivery, _("a reason is needed."))
+    return delivery
+
+
 def _refuse(delivery: Delivery, why: str) -> ActError:
     state = DeliveryState(delivery.state).label
     return ActError(
@@ -75,7 +83,7 @@ def release(delivery: Delivery, *, reason: str, now: datetime) -> None:
     delivery = _locked(delivery)
     if not delivery.held and delivery.state != DeliveryState.REVIEW:
         raise _refuse(delivery, _("it is neither held nor in review."))
-    _requeue(delivery, held=False, now=now)
+    _requeue(delivery, now=now)
     _record(Tag.DELIVERY_RELEASED, delivery, reason, now)
 
 
@@ -87,12 +95,12 @@ def retry(delivery: Delivery, *, reason: str, now: datetime) -> None:
         raise _refuse(delivery, _("it is held; release it first."))
     if delivery.state not in (DeliveryState.QUEUED, DeliveryState.REVIEW):
         raise _refuse(delivery, _("only waiting mail can be tried again."))
-    _requeue(delivery, held=False, now=now)
+    _requeue(delivery, now=now)
     _record(Tag.DELIVERY_RETRIED, delivery, reason, now)
 
 
-def _requeue(delivery: Delivery, *, held: bool, now: datetime) -> None:
-    changes: dict[str, object] = {"held": held, **NOT_WARNED}
+def _requeue(delivery: Delivery, *, now: datetime) -> None:
+    changes: dict[str, object] = {"held": False, **NOT_WARNED}
     if delivery.state != DeliveryState.LEASED:  # what is under way keeps its lease
         changes |= {"state": DeliveryState.QUEUED, "next_attempt_at": now}
     Delivery.objects.filter(pk=delivery.pk).update(**changes)
@@ -101,9 +109,7 @@ def _requeue(delivery: Delivery, *, held: bool, now: datetime) -> None:
 @transaction.atomic
 def redeliver(delivery: Delivery, *, reason: str, now: datetime) -> None:
     """Send a finished delivery once more from its safety copy. Raises ActError."""
-    delivery = _locked(delivery)
-    if not reason.strip():
-        raise _refuse(delivery, _("a reason is needed."))
+    delivery = _locked_with(reason, delivery)
     if delivery.state not in FINISHED:
         raise _refuse(delivery, _("it is not finished; use retry or release."))
     if delivery.message.purged_at is not None or delivery.message.content_key is None:
@@ -152,9 +158,7 @@ def bounce(delivery: Delivery, *, reason: str, now: datetime) -> None:
 
 def _waiting(delivery: Delivery, reason: str) -> Delivery:
     """The row, locked, if a person may end it. Raises ActError."""
-    delivery = _locked(delivery)
-    if not reason.strip():
-        raise _refuse(delivery, _("a reason is needed."))
+    delivery = _locked_with(reason, delivery)
     if delivery.state in FINISHED:
         raise _refuse(delivery, _("it is finished."))
     if delivery.state == DeliveryState.LEASED:

@@ -29,8 +29,8 @@ from spool.smtpd.writer import WriterLostError
 log = logging.getLogger(__name__)
 
 FIRST_LOOK = 5.0  # seconds to wait for the database before listening without it
-# Seconds a thread may keep the interpreter. A commit gives it up six times, and each time would wait for the thread
-# beside it to use up the default 5 ms.
+# Seconds a thread may keep the interpreter, in the writer too. A commit gives it up six times, and each time would wait
+# for the thread beside it, another lane or the one that reads from the sessions, to use up the default 5 ms.
 SWITCH_INTERVAL = 0.0005
 STOP_WITHIN = 6.5  # of the 8 s in which the process ends
 LOST_WITHIN = 1.0  # seconds for the last words to the sessions, when nothing can be kept any more

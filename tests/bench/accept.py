@@ -124,7 +124,7 @@ def measure(case: Case, mine: Peer, theirs: Peer, rounds: int) -> dict[str, obje
 @contextmanager
 def servers(home: Path, store_name: str, peer: str, preload: Path | None) -> Iterator[tuple[Peer, Peer]]:
     with ExitStack() as stack:
-        store = stack.enter_context(product.stored(store_name, home, preload))
+        store = stack.enter_context(product.stored(store_name, preload))
         mine = stack.enter_context(product.einbox(home / "ours", store, preload))
         yield mine, stack.enter_context(peers.available()[peer](home / peer, preload))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench.processes import Peer, wait_for_port
 from tests.doubles.installation import free_port
+from tests.doubles.postgresql import MEMBER, PostgresServer, programs
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 30
@@ -34,12 +35,6 @@ class Store:
     pids: tuple[int, ...] = ()
 
 
-def postgresql_programs() -> Path | None:
-    """The newest PostgreSQL of a Debian-like system."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    return found[-1] if found else None
-
-
 def environment(home: Path, store: Store, port: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EINBOX_", "DJANGO_"))}
     kept |= SETTINGS | {
@@ -52,27 +47,28 @@ def environment(home: Path, store: Store, port: int) -> dict[str, str]:
 
 def stores() -> list[str]:
     """Names of the stores that can be measured here."""
-    return ["sqlite", *(["postgresql"] if postgresql_programs() else [])]
+    return ["sqlite", *(["postgresql"] if programs() else [])]
 
 
 @contextmanager
-def stored(name: str, home: Path, preload: Path | None = None) -> Iterator[Store]:
-    """The store of this name; a PostgreSQL lives below `home` and ends with the block."""
-    if name == "postgresql":
-        with postgresql(home / "postgresql", preload) as store:
-            yield store
-    else:
+def stored(name: str, preload: Path | None = None) -> Iterator[Store]:
+    """The store of this name; a PostgreSQL, with everything synced and an empty database, ends with the block."""
+    if name != "postgresql":
         yield Store(name)
+        return
+    server = PostgresServer(max_connections="100", shared_buffers="1GB", max_wal_size="8GB")
+    server.environment |= {"LD_PRELOAD": str(preload)} if preload else {}
+    with server:
+        server.run(f"CREATE DATABASE bench OWNER {MEMBER}")
+        yield Store(name, server.url("bench"), (server.process.pid,))
 
 
 @contextmanager
 def place(store_name: str) -> Iterator[tuple[Path, Store]]:
-    """A directory that goes with the block, open to the owner of a PostgreSQL, and the store of this name in it."""
-    with tempfile.TemporaryDirectory(prefix="einbox-bench-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
-        home.chmod(0o755)
-        with stored(store_name, home) as store:
-            yield home, store
+    """A directory that goes with the block, and the store of this name."""
+    folder = tempfile.TemporaryDirectory(prefix="einbox-bench-", ignore_cleanup_errors=True)
+    with folder as home, stored(store_name) as store:
+        yield Path(home), store
 
 
 @contextmanager
@@ -95,41 +91,3 @@ def einbox(home: Path, store: Store, preload: Path | None = None, **extra: str) 
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(STOP_SECONDS)
-
-
-@contextmanager
-def postgresql(home: Path, preload: Path | None = None) -> Iterator[Store]:
-    """A private server with everything synced, one empty database."""
-    programs = postgresql_programs()
-    if programs is None:
-        raise FileNotFoundError("no PostgreSQL is installed")
-    home.mkdir(parents=True)
-    as_owner = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if as_owner:
-        subprocess.run(["chown", "postgres", home], check=True)
-    data, port = home / "data", free_port()
-    run = [*as_owner, str(programs / "initdb"), "-D", str(data), "-U", "einbox", "-A", "trust", "--no-sync"]
-    subprocess.run(run, check=True, stdout=subprocess.DEVNULL, cwd=home)
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home}"
-    options += " -c shared_buffers=1GB -c max_wal_size=8GB"
-    control = [
-        *as_owner,
-        "env",
-        *([f"LD_PRELOAD={preload}"] if preload else []),
-        str(programs / "pg_ctl"),
-        "-D",
-        str(data),
-    ]
-    subprocess.run(
-        [*control, "-w", "-l", str(home / "log"), "-o", options, "start"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd=home,
-    )
-    try:
-        create = [str(programs / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "einbox", "bench"]
-        subprocess.run(create, check=True)
-        pid = int((data / "postmaster.pid").read_text().split()[0])
-        yield Store("postgresql", f"postgres://einbox@127.0.0.1:{port}/bench", (pid,))
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, stdout=subprocess.DEVNULL, cwd=home)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.utils import ConnectionHandler
@@ -31,12 +32,12 @@ TEMPLATE = "einbox_template"
 PACKAGED = Path("/usr/lib/postgresql")
 
 
-def programs() -> Path:
+def programs() -> Path | None:
     """The folder of the newest PostgreSQL."""
     found = sorted(PACKAGED.glob("*/bin/initdb"), key=lambda path: int(path.parent.parent.name))
     single = shutil.which("initdb")
     if not found and not single:
-        raise FileNotFoundError("no PostgreSQL is installed")
+        return None
     return (found[-1] if found else Path(str(single))).parent
 
 
@@ -44,6 +45,11 @@ class PostgresServer:
     """`with PostgresServer(…) as server:` runs one with `settings`; its `home` is there from the beginning."""
 
     def __init__(self, **settings: str) -> None:
+        """Raises FileNotFoundError."""
+        found = programs()
+        if found is None:
+            raise FileNotFoundError("no PostgreSQL is installed")
+        self._programs = found
         self.port = free_port()
         self.home = Path(tempfile.mkdtemp(prefix="einbox-postgresql-"))
         self.data = self.home / "data"
@@ -58,7 +64,7 @@ class PostgresServer:
         self.process: subprocess.Popen[bytes]
 
     def __enter__(self) -> "PostgresServer":
-        initdb = [str(programs() / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust", "--no-sync"]
+        initdb = [str(self._programs / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust", "--no-sync"]
         subprocess.run(
             [*initdb, "-E", "UTF8", "--no-locale"],
             cwd=self.home, env=self.environment, check=True, stdout=subprocess.DEVNULL, **self._owner,
@@ -77,7 +83,7 @@ class PostgresServer:
         options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(programs() / "postgres"), "-D", str(self.data), "-p", str(self.port), *options],
+                [str(self._programs / "postgres"), "-D", str(self.data), "-p", str(self.port), *options],
                 cwd=self.home, env=self.environment, stdout=log, stderr=log, **self._owner,
             )  # fmt: skip
         wait_for(self.answers, 20, what=f"PostgreSQL to answer; its log: {self.log}")
@@ -114,8 +120,8 @@ class PostgresServer:
         self.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
 
     def _let_go(self) -> None:
-        """This thread's own connection would be broken."""
-        if connection.settings_dict["PORT"] == str(self.port):
+        """This thread's own connection would be broken, if it has one."""
+        if settings.configured and connection.settings_dict["PORT"] == str(self.port):
             connection.close()
 
     # --- talk --------------------------------------------------------------------------------------------------
