@@ -160,6 +160,30 @@ def test_started_where_children_are_ignored_it_still_ends_well(anna: Mailbox, tm
         assert process.stop() == 0
 
 
+HANGING = """
+import sys, threading
+sys.path.insert(0, "")
+import manage
+from spool.queue import files
+files.write_now = lambda name, data: threading.Event().wait()
+sys.argv = ["manage.py", "smtpd"]
+manage.main()
+"""
+
+
+@pytest.mark.parametrize("whose", ["smtpd", "writer"])
+def test_a_storage_that_hangs_does_not_keep_smtpd_from_ending(anna: Mailbox, tmp_path: Path, whose: str) -> None:
+    process = SmtpdProcess(tmp_path, DJANGO_SETTINGS_MODULE="einbox.settings")
+    process.command = (sys.executable, "-c", HANGING)
+    with process:
+        assert send(process, b"Subject: large\r\n\r\n" + b"0123456789 body\r\n" * 10_000).startswith("250")
+        if whose == "smtpd":
+            process.process.send_signal(signal.SIGTERM)
+        else:
+            os.kill(process.writer, signal.SIGKILL)
+        assert process.ended(9) == 1
+
+
 # --- the socket between them
 def incoming(raw: bytes, recipient: Recipient | None = None) -> Incoming:
     return Incoming(raw, (recipient or Recipient("anna@example.test", 1),), "erika@outside.test")
