@@ -156,6 +156,7 @@ def _assemble(raw: bytes, tree: Tree) -> ParsedMessage:
         references=_references(head.get("references", b"")),
         text=text,
         html=html,
+        text_of_html=[node.index for node in chosen.text] == [node.index for node in chosen.html],
         parts=parts,
         notes=tuple(dict.fromkeys(remarks)),
     )

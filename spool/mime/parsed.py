@@ -44,6 +44,7 @@ class ParsedMessage:
     references: tuple[str, ...] = ()
     text: str = ""  # LF line ends; made from the HTML when there is no plain text
     html: str = ""  # empty when the message has no HTML
+    text_of_html: bool = False  # `text` and `html` come from the same parts: they say the same
     parts: tuple[Part, ...] = ()
     notes: tuple[str, ...] = ()
 

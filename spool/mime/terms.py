@@ -7,13 +7,15 @@ become one term a character; a question in them is a phrase. Linear in the text,
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from spool.mime.parsed import MailAddress, ParsedMessage
+from spool.mime.textual import html_to_text
 
 MAX_TERM = 64  # characters; a longer term is cut
 MAX_BODY = 12_000  # terms; with the other fields below the 16,383 positions of a PostgreSQL tsvector
+APART = "|"  # stands between two texts of one field; no question holds it, so no phrase reaches over
 MAX_FIELD = 200  # terms of every other field
 MAX_TEXT = 200_000  # characters of a text that are looked at
 MAX_ADDRESSES = 50  # of each header field
@@ -62,6 +64,22 @@ def _addresses(shown: Iterable[MailAddress]) -> str:
     return " ".join(f"{one.name} {one.address}" for one in list(shown)[:MAX_ADDRESSES])
 
 
+def _body(message: ParsedMessage) -> list[str]:
+    """The words of the HTML, which is what people see, and those of a plain text beside it that says something else."""
+    plain = terms(message.text, MAX_BODY)
+    if message.text_of_html or not message.html:
+        return plain
+    shown = terms(html_to_text(message.html), MAX_BODY)
+    if _holds(shown, plain):
+        return shown
+    return plain if _holds(plain, shown) else [*shown, APART, *plain][:MAX_BODY]
+
+
+def _holds(words: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether `others` stand in `words` as they are, so that every phrase of theirs is found there too."""
+    return f" {' '.join(others)} " in f" {' '.join(words)} " or not others
+
+
 def of_message(message: ParsedMessage) -> dict[str, str]:
     """Field to its terms, separated by spaces; only fields that have some."""
     texts = {
@@ -71,7 +89,7 @@ def of_message(message: ParsedMessage) -> dict[str, str]:
         "files": " ".join(part.name for part in message.attachments[:MAX_ADDRESSES]),
     }
     found = {name: " ".join(terms(text)) for name, text in texts.items()}
-    found["body"] = " ".join(terms(message.text, MAX_BODY))
+    found["body"] = " ".join(_body(message))
     return {name: words for name, words in found.items() if words}
 
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +22,9 @@ TIMEOUT = 5.0  # seconds a write may take before content goes into the database
 PAUSE = 30.0  # seconds for which a storage that failed is not asked again
 TEMPORARY = ".part"
 
-_writers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="content")
+WRITERS = 8
+_writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="content")
+_hanging: set[Future[None]] = set()  # given up, but not ended; each holds its data
 _paused_until = 0.0  # time.monotonic()
 
 
@@ -76,9 +78,15 @@ def write(name: str, data: bytes) -> None:
     global _paused_until  # noqa: PLW0603 - one breaker per process
     if time.monotonic() < _paused_until:
         raise StorageError("the storage failed a moment ago")
+    if len(_hanging) >= WRITERS:  # it would wait behind these, and stay in memory for as long as they hang
+        raise StorageError("the storage hangs")
+    writing = _writers.submit(write_now, name, data)
     try:
-        _writers.submit(write_now, name, data).result(timeout=TIMEOUT)
+        writing.result(timeout=TIMEOUT)
     except (OSError, FutureTimeout) as error:
+        if not writing.cancel():
+            _hanging.add(writing)
+            writing.add_done_callback(_hanging.discard)
         _paused_until = time.monotonic() + PAUSE
         raise StorageError(f"the storage failed: {type(error).__name__}") from error
 

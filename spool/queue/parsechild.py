@@ -99,6 +99,13 @@ def _start_clock(seconds: int) -> None:
     signal.alarm(seconds + GRACE)
 
 
+def _say(stdout: BinaryIO, head: dict[str, Any], body: bytes) -> None:
+    octets = json.dumps(head).encode()
+    stdout.write(FRAME.pack(len(octets), len(body)) + octets)
+    stdout.write(body)
+    stdout.flush()
+
+
 def serve(stdin: BinaryIO, stdout: BinaryIO, seconds: int) -> None:
     """Answer jobs until the input ends. After an error that may have hurt the process it ends itself."""
     while True:
@@ -112,10 +119,7 @@ def serve(stdin: BinaryIO, stdout: BinaryIO, seconds: int) -> None:
         except BaseException as error:  # noqa: BLE001 - a panic of the sanitiser is no Exception
             answer, octets, failed = {"error": type(error).__name__}, b"", True
         signal.alarm(0)
-        head = json.dumps(answer).encode()
-        stdout.write(FRAME.pack(len(head), len(octets)) + head)
-        stdout.write(octets)
-        stdout.flush()
+        _say(stdout, answer, octets)
         if failed:
             os._exit(1)
 
@@ -126,6 +130,7 @@ def main() -> None:
     _limit(memory)
     # Buffers that hold the usual job and its answer: fewer calls of the system, fewer wake-ups of the parent.
     with open(0, "rb", BUFFER, closefd=False) as jobs, open(1, "wb", BUFFER, closefd=False) as answers:
+        _say(answers, {}, b"")  # ready: no job pays for the start
         serve(jobs, answers, seconds)
 
 

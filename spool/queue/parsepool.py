@@ -24,6 +24,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 SECONDS = 10  # wall clock of one job
 MEMORY = 512 * 2**20  # octets of address space of one process
 JOBS_PER_CHILD = 10_000  # starting one costs as much as reading 400 messages
+START = 15  # seconds in which a process must be ready; a busy machine takes some
 PATIENCE = 2  # seconds of one job while others wait behind it in the same process
 WAIT = 15.0  # seconds a caller waits for a free process
 MAX_HEAD, MAX_BODY = 16 * 2**20, 1 << 30
@@ -84,6 +85,11 @@ class _Child:
                 with suppress(OSError):
                     stream.close()
         self.process.wait()
+
+    def await_start(self, seconds: int) -> None:
+        """Return once it is ready for jobs, so that none of them pays for a slow start. Raises ReadingError."""
+        for _ready in self.exchange([[]], seconds):
+            self.jobs = 0
 
     def exchange(self, jobs: list[list[bytes]], seconds: int) -> Iterator[Reply]:
         """Send jobs one after the other and yield their answers in order, each within `seconds` of the one before.
@@ -239,9 +245,17 @@ class ParsePool:
         if child is not None:
             child.kill()
         try:
-            return _Child(self.seconds, self.memory)
+            fresh = _Child(self.seconds, self.memory)
         except OSError as error:
             raise ReadingError("start") from error
+        try:
+            fresh.await_start(START)
+        except BaseException as error:
+            fresh.kill()
+            if isinstance(error, ReadingError):
+                raise ReadingError("start") from error
+            raise
+        return fresh
 
     def pids(self) -> list[int]:
         """The process ids of the idle children (for tests and diagnosis)."""

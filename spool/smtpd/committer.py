@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 MAX_MESSAGES = 500
 MAX_OCTETS = 32 * 2**20
 SQLITE_PAUSE = 0.002  # seconds after a commit, so that others can write (one writer)
+ENVELOPE = 4096  # octets of memory that a message takes beside its content,
+RECIPIENT = 512  # and for each recipient: of one octet of content to a thousand it is nearly all
 BUSY_MS = 6_000  # milliseconds; a sender hears 451 before 10 s
 
 
@@ -40,12 +42,13 @@ class Job:
     cancelled: bool = False
     ready: Ready | None = None  # once it is sealed
     number: int = 0  # between the sessions' process and the writer
-    size: int = field(init=False)  # octets of content
+    size: int = field(init=False)  # octets of memory, about
     recipients: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = self.ready.content.size if self.ready else len(self.incoming.raw)
+        content_size = self.ready.content.size if self.ready else len(self.incoming.raw)
         self.recipients = len(self.incoming.recipients)
+        self.size = content_size + ENVELOPE + RECIPIENT * self.recipients
 
 
 Outcome = tuple[Job, Stored | None]

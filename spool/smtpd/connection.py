@@ -194,7 +194,7 @@ class Connection(Wire):
             return
         self._busy = True
         self.job = Job(incoming, self.loop.time())
-        self.server.in_flight += len(raw)
+        self.server.in_flight += self.job.size
         self.server.submit(self.job, self)
 
     def finished(self, stored: Stored | None) -> None:
@@ -225,15 +225,15 @@ class Connection(Wire):
         elif self.tls or arg:
             self._say(replies.BAD_SEQUENCE if self.tls else replies.BAD_ARGUMENT)
         else:
-            self._data = b""
+            self._data = b""  # and no more comes in clear: reading is paused
             self.transport.write(replies.START_TLS.line)
             transport = await self.loop.start_tls(
                 self.transport, self, context, server_side=True, ssl_handshake_timeout=HANDSHAKE
             )
             if transport is None:
                 raise ConnectionResetError
-            self.transport, self._data = transport, b""
-            self.helo, self.mail = "", None
+            self.transport = transport
+            self.helo, self.mail = "", None  # what is in _data came over TLS, with the end of the handshake
             layer: ssl.SSLObject = transport.get_extra_info("ssl_object")
             self.tls = " ".join((layer.version() or "", (layer.cipher() or ("",))[0]))
 

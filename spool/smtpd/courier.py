@@ -20,7 +20,7 @@ from spool.smtpd.sealer import Sealer
 
 log = logging.getLogger(__name__)
 
-FRAME = 2**20  # octets of content, after which a frame is full
+FRAME = 2**20  # octets of mail, after which a frame is full
 GONE = Incoming(b"", ())  # stands for a message whose octets the writer has
 
 
@@ -68,6 +68,7 @@ class Courier(asyncio.Protocol):
         """Have the writer finish what it was given, for as long as `timeout`."""
         self._stopping = True
         self._send()
+        self._drop()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()
         try:
@@ -105,10 +106,7 @@ class Courier(asyncio.Protocol):
             return
         pending = [*self._sealing, *self._waiting, *self._sent.values()]
         log.error("the writer is lost, with %d messages in doubt", len(pending))
-        for ready in self._waiting.values():
-            content.discard(ready.content)
-        self._sealing.clear()
-        self._waiting.clear()
+        self._drop()
         self._sent.clear()
         self._report([(job, None) for job in pending])
         self._lost()
@@ -125,6 +123,14 @@ class Courier(asyncio.Protocol):
         self._sealing.remove(job)
         self._waiting[job] = ready
         self._soon()
+
+    def _drop(self) -> None:
+        """Let go of what was not sent, and will not be any more."""
+        for ready in self._waiting.values():
+            content.discard(ready.content)
+        self._waiting.clear()
+        self._forgotten.clear()
+        self._sealing.clear()
 
     def _soon(self) -> None:
         """Once in this round of the loop, when its sessions have had their turn."""

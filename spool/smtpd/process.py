@@ -6,10 +6,12 @@ Without its writer it can promise nothing, so it ends, and whoever watches over 
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Sequence
 
 from django.conf import settings
@@ -32,6 +34,7 @@ FIRST_LOOK = 5.0  # seconds to wait for the database before listening without it
 SWITCH_INTERVAL = 0.0005
 STOP_WITHIN = 6.5  # of the 8 s in which the process ends
 LOST_WITHIN = 1.0  # seconds for the last words to the sessions, when nothing can be kept any more
+END_WITHIN = 1.0  # seconds for the interpreter itself
 
 
 class StartError(Exception):
@@ -103,4 +106,14 @@ def run(host: str, port: int) -> None:
     gc.collect()
     gc.freeze()  # what was imported lives as long as both processes: collections need not look at it, nor unshare it
     with writer.forked(lanes=settings.SMTPD_COMMITTERS, close=opened) as child:
-        asyncio.run(serve(host, port, opened, child.channel))
+        try:
+            asyncio.run(serve(host, port, opened, child.channel))
+        finally:
+            _insist()
+
+
+def _insist() -> None:
+    """The process ends now. By itself Python waits for each thread, and one may hang in the content storage."""
+    last = threading.Timer(END_WITHIN, os._exit, (1,))
+    last.daemon = True
+    last.start()

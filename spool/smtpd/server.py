@@ -62,7 +62,7 @@ class Server:
         self.buffer = memoryview(bytearray(READ))  # what any session reads passes through it
         self.stopping = False
         self.low_on_disk = False
-        self.in_flight = 0  # octets of content in memory
+        self.in_flight = 0  # octets of memory that mail takes
         self.wanted: set[int] = set()  # routes whose primary should be probed
         self.connections: set[Wire] = set()
         self.waiting: set[Proxied] = set()  # connections of proxies that have not named their client yet

@@ -43,6 +43,8 @@ class Writer:
 def forked(*, lanes: int, close: Sequence[socket.socket] = ()) -> Iterator[Writer]:
     """A writer, until the block ends. `close`: what the child must not keep open. To be called before all else."""
     connections.close_all()
+    # Some launchers have the kernel reap children: then the number of a writer that ended could be somebody else's.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if not pid:

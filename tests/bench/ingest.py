@@ -44,11 +44,11 @@ def prepare(home: Path, store: product.Store) -> None:
 class Writer:
     """Stores mail for one mailbox."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, alternative: bool) -> None:
         from tests.factories.spool import make_mailbox
 
         self.mailbox = make_mailbox()
-        self.mail = Mails()
+        self.mail = Mails(alternative=alternative)
 
     def store(self, count: int, *, together: int = 50) -> None:
         from django.db import transaction
@@ -169,7 +169,7 @@ def measure(options: argparse.Namespace, home: Path, store: product.Store) -> No
     prepare(home / "ours", store)
     from spool.queue import parsing
 
-    writer = Writer()
+    writer = Writer(alternative=options.alternative)
     tree = Peer("worker", 0, [os.getpid(), *store.pids])
     cases: list[Callable[[], dict[str, Any]]] = []
     cases += [lambda: rates(writer, tree, options.rounds)] if options.rounds else []
@@ -188,6 +188,7 @@ def main() -> None:
     parser.add_argument("--store", choices=stores, default="sqlite")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backlog", type=int, default=20_000, help="messages; 0 leaves this case out")
+    parser.add_argument("--alternative", action="store_true", help="plain text and HTML, each with own words")
     parser.add_argument("--json", action="store_true", help="nothing but JSON (always so)")
     options = parser.parse_args()
     with product.place(options.store) as (home, store):

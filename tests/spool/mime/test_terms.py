@@ -1,5 +1,7 @@
 """Words made comparable: the same on the side of the text and of the question."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +58,21 @@ def test_a_message_gives_its_fields_and_a_bounded_body() -> None:
     assert found["files"] == "plan final pdf"
     assert len(found["body"].split()) == MAX_BODY
     assert of_message(ParsedMessage()) == {}
+
+
+def test_shown_html_and_a_plain_text_that_differs_lie_apart() -> None:
+    def body(**texts: Any) -> str:
+        return of_message(ParsedMessage(**texts)).get("body", "")
+
+    assert body(text="Quote 4411", html="<p>Hydraulic <b>ramp</b></p>") == "hydraulic ramp | quote 4411"
+    assert body(text="The  ramp.", html="<h1>The</h1>ramp") == "the ramp"
+    assert body(text="a ramp", html="<p>See</p>a<br>ramp here") == "see a ramp here"
+    assert body(text="see a ramp here", html="a ramp") == "see a ramp here"
+    assert body(text="amp", html="a ramp") == "a ramp | amp"
+    assert body(text="", html="<p>ramp</p>") == body(text="ramp", html="<img>") == "ramp"
+    assert body(text="made of it", html="<p>never read</p>", text_of_html=True) == "made of it"
+    assert len(body(text="word " * MAX_BODY, html="other " * (MAX_BODY - 5)).split()) == MAX_BODY
+    assert question("|") == question('"ramp | quote"')[1:] == []
 
 
 def test_beginnings_of_words() -> None:

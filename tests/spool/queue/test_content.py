@@ -1,5 +1,6 @@
 """The three homes of content, its erasure, and files that nobody owns."""
 
+import sys
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from django.utils import timezone
 from spool.models import ContentChunk, Message
 from spool.queue import content, files
 from tests.factories.spool import make_message
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +75,30 @@ def test_a_storage_that_hangs_does_not_hold_up_intake(monkeypatch: pytest.Monkey
         released.set()
     assert content.read(message) == LARGE
     assert ContentChunk.objects.filter(message=message).exists()
+
+
+def test_a_storage_that_hangs_for_long_holds_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again and again; what it was given is let go, but for the few writes that hang."""
+    released, data, given = threading.Event(), bytearray(LARGE), 3 * files.WRITERS
+    monkeypatch.setattr(files, "TIMEOUT", 0.01)
+    monkeypatch.setattr(files, "write_now", lambda _name, _data: released.wait(10))
+    before = sys.getrefcount(data)
+    try:
+        for _ in range(given):
+            files.resume()
+            with pytest.raises(files.StorageError):
+                files.write("zz/hangs", data)
+        held = sys.getrefcount(data) - before
+    finally:
+        released.set()
+    assert held <= 3 * files.WRITERS
+    monkeypatch.undo()
+
+    def taken() -> bool:
+        files.resume()
+        return bool(make_message(LARGE).content_file)
+
+    wait_for(taken)  # and is used again when it works
 
 
 def test_erased_content_is_gone_in_every_home(tmp_path: Path, django_capture_on_commit_callbacks: object) -> None:

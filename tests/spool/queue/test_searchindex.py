@@ -64,6 +64,26 @@ def test_words_phrases_fields_and_beginnings() -> None:
         assert find(text) == [], text
 
 
+ALTERNATIVE = (
+    b'Subject: Quote 4411\r\nContent-Type: multipart/alternative; boundary="b"\r\n\r\n'
+    b"--b\r\nContent-Type: text/plain\r\n\r\nQuote 4411: 10,350 euros.\r\n"
+    b"--b\r\nContent-Type: text/html\r\n\r\n<style>p { color: red }</style><h2>Hydraulic ramp</h2>"
+    b"<p>for the <b>new</b> loading&nbsp;bay</p>\r\n--b--\r\n"
+)
+
+
+def test_what_people_see_is_found_and_the_plain_text_beside_it() -> None:
+    message = make_message(raw=ALTERNATIVE)
+    parsing.sweep(now=NOW)
+    for text in ("hydraulic ", '"loading bay"', '"ramp for the new loading bay"', '"10 350 euros"', "euros ramp "):
+        assert find(text) == [message.pk], text
+    for text in ('"bay quote"', '"euros hydraulic"', "color ", '"loading bay | quote"'):
+        assert find(text) == [], text
+    content.erase([message], now=NOW)
+    assert find("hydraulic ") == find("euros ") == []
+    assert stored() == "[]"
+
+
 def test_no_word_is_in_the_index_and_another_key_finds_nothing() -> None:
     make_message(raw=RAW)
     parsing.sweep(now=NOW)

@@ -2,9 +2,11 @@
 
 import re
 import socket
+import struct
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -15,6 +17,7 @@ from spool.models import Mailbox, Message
 from spool.smtpd.limits import Limits
 from tests.doubles.smtpd import ROOT, Client, ServerInThread
 from tests.factories.spool import make_mailbox, make_raw
+from tests.spool.smtpd.test_durability import locked
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("anna")
@@ -181,6 +184,31 @@ def test_memory_of_all_sessions() -> None:
         second.mail("anna@example.test")
         assert second.data(make_raw()).startswith("250")
         wait_for(lambda: server.server.in_flight == 0)
+
+
+def takes_more(server: ServerInThread, *, than: int) -> bool:
+    return server.server.in_flight > than
+
+
+@pytest.mark.parametrize(("mails", "recipients"), [(32, 1), (1, 400)])
+def test_mail_whose_senders_left_counts_with_its_recipients(mails: int, recipients: int) -> None:
+    """Its sessions are gone, so no other limit holds it; of little content the envelope is nearly all."""
+    with limited(memory=147_000, sessions=5) as server:
+        with locked():
+            for number in range(mails):
+                with server.client() as client:
+                    client.mail(*(f"anna+{number}@example.test" for number in range(recipients)))
+                    before = server.server.in_flight
+                    assert client.say("DATA").startswith("354")
+                    client.send(b"%d\r\n.\r\n" % number)
+                    wait_for(partial(takes_more, server, than=before + 4096))
+                    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                wait_for(lambda: not server.server.connections)
+            with server.client() as client:
+                assert client.say("MAIL FROM:<a@outside.test>") == "452 4.3.1 Not enough room now; try again later"
+        wait_for(lambda: server.server.in_flight == 0)
+        with server.client() as client:
+            assert client.say("MAIL FROM:<a@outside.test>") == "250 2.1.0 Ok"
 
 
 def test_disk_headroom() -> None:

@@ -3,7 +3,7 @@
 import os
 import ssl
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -75,6 +75,28 @@ def test_what_is_sent_behind_starttls_in_clear_is_never_heard(
         assert client.say("EHLO client.test").startswith("250")
         assert client.say("DATA").startswith("503")
         assert not Message.objects.exists()
+
+
+def test_ehlo_that_comes_with_the_end_of_the_handshake_is_heard(anna: Mailbox, certificate: Certificate) -> None:
+    """A client of TLS 1.3 has the last word and goes on at once; a busy server reads both together."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+    layer = context.wrap_bio(received, to_send)
+    with ServerInThread(certificate=certificate) as server, server.client() as client:
+        assert client.say("STARTTLS").startswith("220")
+        while not layer.version():
+            with suppress(ssl.SSLWantReadError):
+                layer.do_handshake()
+                layer.write(b"EHLO client.test\r\n")
+            client.send(to_send.read())
+            received.write(b"" if layer.version() else client.socket.recv(65536))
+        heard = b""
+        while b"250 " not in heard:
+            received.write(client.socket.recv(65536))
+            with suppress(ssl.SSLWantReadError):
+                heard += layer.read(65536)
+    assert heard.startswith(b"250-einbox.test")
 
 
 def handshake(server: ServerInThread, context: ssl.SSLContext) -> str:

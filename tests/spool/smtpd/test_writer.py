@@ -6,17 +6,19 @@ import io
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spool.models import Delivery, Mailbox, Message
-from spool.queue import ingest
+from spool.queue import files, ingest
 from spool.queue.content import Prepared
 from spool.queue.ingest import Incoming, Recipient, Stored
 from spool.smtpd import frames, writer
@@ -132,6 +134,42 @@ def test_sigterm_does_not_wait_for_a_database_that_stays_locked(anna: Mailbox, t
         assert process.ended(9) == 0
         assert time.monotonic() - began < 8.5
     assert not Message.objects.exists()
+
+
+def test_started_where_children_are_ignored_it_still_ends_well(anna: Mailbox, tmp_path: Path) -> None:
+    """An ignored SIGCHLD is inherited; the kernel then reaps the writer, and nobody knows whose its number is."""
+    process = SmtpdProcess(tmp_path)
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    process.command = (sys.executable, "-c", ignoring, *process.command)
+    with process:
+        assert send(process, make_raw()).startswith("250")
+        assert process.stop() == 0
+
+
+HANGING = """
+import sys, threading
+sys.path.insert(0, "")
+import manage
+from spool.queue import files
+files.write_now = lambda name, data: threading.Event().wait()
+sys.argv = ["manage.py", "smtpd"]
+manage.main()
+"""
+
+
+@pytest.mark.parametrize("whose", ["smtpd", "writer"])
+def test_a_storage_that_hangs_does_not_keep_smtpd_from_ending(anna: Mailbox, tmp_path: Path, whose: str) -> None:
+    process = SmtpdProcess(tmp_path, DJANGO_SETTINGS_MODULE="einbox.settings")
+    process.command = (sys.executable, "-c", HANGING)
+    with process:
+        assert send(process, b"Subject: large\r\n\r\n" + b"0123456789 body\r\n" * 10_000).startswith("250")
+        if whose == "smtpd":
+            process.process.send_signal(signal.SIGTERM)
+        else:
+            os.kill(process.writer, signal.SIGKILL)
+        assert process.ended(9) == 1
 
 
 # --- the socket between them
@@ -251,3 +289,29 @@ def test_what_a_lost_writer_leaves_is_in_doubt() -> None:
     assert before == 2
     assert sorted(map(id, jobs)) == sorted(id(job) for job, _stored in outcomes)
     assert {stored for _job, stored in outcomes} == {None}
+
+
+def test_what_is_sealed_after_the_end_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large mail on a slow storage: its session was cut, and nothing can be said to the writer any more."""
+    slow, faults = threading.Event(), list[object]()
+
+    def seal(one: Incoming) -> ingest.Ready:
+        assert slow.wait(10)
+        return ingest.prepare(one)
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: faults.append(context))
+        ours, theirs = socket.socketpair()
+        courier = Courier(lambda outcomes: None, ours, lambda: None)
+        await courier.start()
+        courier.submit(Job(incoming(b"Subject: x\r\n\r\n" + b"y" * 300_000)))
+        loop.call_later(0, slow.set)
+        await courier.stop(timeout=1)
+        theirs.close()
+
+    monkeypatch.setattr("spool.smtpd.sealer.seal", seal)
+    before = set(files.older_than(-1))
+    asyncio.run(scene())
+    assert faults == []
+    assert set(files.older_than(-1)) == before
