@@ -5,7 +5,7 @@ from celery.signals import worker_process_shutdown, worker_shutting_down
 from django.utils import timezone
 
 import accounts.housekeeping
-from spool.queue import drain, parsing, purge
+from spool.queue import drainsweep, parsing, purge
 
 
 @shared_task
@@ -17,7 +17,7 @@ def ingest_sweep() -> None:
 @shared_task
 def drain_sweep() -> None:
     """Start a drain wherever mail is due and may go; drains run on in threads of their own."""
-    drain.sweep(now=timezone.now())
+    drainsweep.sweep(now=timezone.now())
 
 
 @shared_task
@@ -31,4 +31,4 @@ def housekeeping() -> None:
 @worker_shutting_down.connect
 def stop_drains(**_kwargs: object) -> None:
     """Finish what is under way, begin nothing."""
-    drain.stop_all()
+    drainsweep.stop_all()

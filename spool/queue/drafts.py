@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts.crypto import seal, unseal
 from accounts.models.user import User
+from audit.escape import UNSTORABLE
 from audit.record import Target, record
 from audit.tags import Tag
 from spool.ids import decode
@@ -60,7 +61,7 @@ class Fields:
 
     def cleaned(self) -> "Fields":
         """Without what no database or text line stores; line ends as LF. Raises DraftError if too long."""
-        values = {name: str(getattr(self, name)).translate(_UNSTORABLE) for name in _TEXTS}
+        values = {name: UNSTORABLE.sub("", str(getattr(self, name))) for name in _TEXTS}
         if len(values["body"]) + len(values["quote"]) > MAX_BODY:
             raise DraftError(_("The text is too long: %(most)d characters at most.") % {"most": MAX_BODY})
         if any(len(values[name]) > MAX_LINE for name in ("to", "cc", "bcc", "subject")):
@@ -74,7 +75,6 @@ class Fields:
 
 
 _TEXTS = ("to", "cc", "bcc", "subject", "body", "quote")
-_UNSTORABLE = {0: None} | dict.fromkeys(range(0xD800, 0xE000))  # NUL and surrogates
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
+from audit.escape import UNSTORABLE
 from spool.enums import Direction
 from spool.ids import new_id
 from spool.mime.headers import ListColumns, scan
@@ -34,7 +35,6 @@ DELIVERIES = Table(
 # fmt: on
 CHUNKS = Table(ContentChunk, "message_id", "position", "data")
 MERGES = Table(MergedAcceptance, "delivery_id", "accepted_at", "peer")
-UNSTORABLE = {0: None} | dict.fromkeys(range(0xD800, 0xE000))  # NUL and surrogates
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _place(item: Ready, known: dict[Key, list[Earlier]], rows: _Rows, now: datet
 def storable(text: str, length: int) -> str:
     """`text` without what no database stores (NUL, surrogates); empty if it is longer than `length`."""
     if not text.isprintable():  # what is printable holds neither
-        text = text.translate(UNSTORABLE)
+        text = UNSTORABLE.sub("", text)
     return text if len(text) <= length else ""
 
 

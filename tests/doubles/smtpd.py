@@ -93,6 +93,11 @@ class Client:
         self.send(stuffed + (b"" if raw.endswith(b"\r\n") or not raw else b"\r\n") + b".\r\n")
         return self.reply()
 
+    def transaction(self, raw: bytes, *recipients: str) -> str:
+        """A whole mail; the final reply."""
+        self.mail(*recipients)
+        return self.data(raw)
+
     def closed(self) -> bool:
         """Whether the server has closed, after any replies still on their way."""
         while True:

@@ -59,8 +59,7 @@ def in_server(server: PostgresServer, *needles: bytes) -> list[set[str]]:
 def accept(address: str, home: Path) -> None:
     with SmtpdProcess(home) as process, Client(process.address) as client:
         for size in SIZES:
-            client.mail(address)
-            assert client.data(mail(size)).startswith("250")
+            assert client.transaction(mail(size), address).startswith("250")
 
 
 def lexemes() -> list[bytes]:

@@ -69,8 +69,7 @@ def test_large_mail_without_room_in_the_storage_waits_in_the_database(
         for step in (lambda _pid: None, disk.fill):
             step(process.process.pid)
             for _ in range(3):
-                client.mail(anna.address)
-                assert client.data(LARGE + b"%d\r\n" % Message.objects.count()).startswith("250")
+                assert client.transaction(LARGE + b"%d\r\n" % Message.objects.count(), anna.address).startswith("250")
         disk.make_room(process.process.pid)
         assert process.process.poll() is None
     files = [path for path in (disk.path / "content").rglob("*") if path.is_file()]

@@ -39,8 +39,7 @@ def test_a_flood_without_line_ends_is_not_kept(anna: Mailbox, tmp_path: Path, in
             most = max(most, pss_of_tree(process.process.pid))
         print(f"{(most - before) / SESSIONS / 2**10:.0f} KiB for each of {SESSIONS} sessions")
         with Client(process.address) as good:
-            good.mail("anna@example.test")
-            assert good.data(b"Subject: good\r\n\r\nx\r\n").startswith("250")
+            assert good.transaction(b"Subject: good\r\n\r\nx\r\n", "anna@example.test").startswith("250")
         for client in clients:
             client.close()
     assert most - before <= SESSIONS * PER_SESSION

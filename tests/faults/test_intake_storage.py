@@ -17,10 +17,10 @@ from django.db.backends.signals import connection_created
 from spool.models import Delivery, Mailbox, Message
 from spool.queue import content
 from tests.bench.processes import pss_of_tree
+from tests.doubles.locks import locked
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.doubles.syncs import Syncs
 from tests.factories.spool import make_raw
-from tests.spool.smtpd.test_durability import locked
 from tests.waiting import wait_for
 
 LOCKED = 30 if os.environ.get("SOAK") == "1" else 11  # seconds: longer than a sender may wait
@@ -28,8 +28,7 @@ LARGE = b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 20_000
 
 
 def sent(client: Client, raw: bytes) -> str:
-    client.mail("anna@example.test")
-    return client.data(raw)
+    return client.transaction(raw, "anna@example.test")
 
 
 # The database server syncs for itself on PostgreSQL.

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from spool.enums import DeliveryState, RouteState
 from spool.models import Delivery, Lease, Route
-from spool.queue import claim, drain, leases, queries, visibility
+from spool.queue import claim, drainsweep, leases, queries, visibility
 from spool.queue.watch import Watch, is_due
 from tests.factories.spool import make_delivery, make_mailbox, make_route
 
@@ -60,7 +60,7 @@ def test_waiting_and_leased_mail_from_the_future_is_due_again() -> None:
         mailbox=mailbox, state=DeliveryState.LEASED, lease_token=7, lease_until=now + HOUR, next_attempt_at=now
     )
     Route.objects.filter(pk=route.pk).update(state=RouteState.DOWN)
-    drain.sweep(now=now)
+    drainsweep.sweep(now=now)
     rows = {row.pk: row for row in Delivery.objects.all()}
     assert rows[late.pk].next_attempt_at == now
     assert rows[planned.pk].next_attempt_at == planned.next_attempt_at

@@ -12,7 +12,7 @@ from audit.models import Event
 from audit.tags import Tag
 from spool.enums import DeliveryState, Direction, Outcome, RouteState
 from spool.models import Attempt, Delivery, Lease, Mailbox, Message, Route
-from spool.queue import claim, drain, leases, queries
+from spool.queue import claim, drainsweep, leases, queries
 from spool.queue.deliver import Sent
 from spool.queue.drain import Drain
 from spool.queue.ingest import Recipient
@@ -311,9 +311,9 @@ def test_the_sweep_drains_in_threads_and_a_hanging_primary_delays_nobody_else() 
         for _ in range(20):
             make_message(mailbox=quick)
         started = datetime.now()  # noqa: DTZ005 - a duration
-        drain.sweep(now=timezone.now())
+        drainsweep.sweep(now=timezone.now())
         wait_for(lambda: len(healthy.kept) == 20, seconds=10)
         assert (datetime.now() - started).total_seconds() < 10  # noqa: DTZ005
-        drain.stop_all(seconds=8)
+        drainsweep.stop_all(seconds=8)
         wait_for(lambda: not Delivery.objects.filter(state=DeliveryState.LEASED).exists(), seconds=8)
         assert Attempt.objects.filter(outcome=Outcome.AMBIGUOUS).count() == 1

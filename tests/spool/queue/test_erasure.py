@@ -56,8 +56,7 @@ def in_files(needle: bytes) -> list[str]:
 @pytest.mark.parametrize("size", [500, 150_000])
 def test_a_planted_word_and_the_key_are_nowhere_after_the_purge(anna: Mailbox, size: int) -> None:  # noqa: F811
     with ServerInThread() as server, server.client() as client:
-        client.mail(anna.address)
-        assert client.data(mail(size)).startswith("250")
+        assert client.transaction(mail(size), anna.address).startswith("250")
     message = Message.objects.get()
     assert PLANTED in str(parsing.load(message))  # read, and so extracted and kept
     key = bytes(message.content_key or b"")

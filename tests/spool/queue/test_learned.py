@@ -72,8 +72,7 @@ def test_an_accepted_address_is_learned_then_taken_under_reject_and_forgotten_at
 
                 wait_for(lambda: answer("250"), 5, every=0.3)
                 with server.client() as client:
-                    client.mail(zoe)
-                    assert client.data(make_raw()).startswith("250")
+                    assert client.transaction(make_raw(), zoe).startswith("250")
                 waiting = Delivery.objects.get(state=DeliveryState.QUEUED)
                 assert (waiting.mailbox, waiting.unknown_recipient) == (None, False)
                 primary.on("rcpt", reply("550 5.1.1 gone"), recipient=zoe)

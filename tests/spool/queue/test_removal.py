@@ -19,7 +19,20 @@ from einbox import doctor
 from einbox.metrics import exposition
 from spool.enums import DeliveryState, Direction, OutageKind, RecipientPolicy, RouteState
 from spool.models import Delivery, Domain, LearnedAddress, Mailbox, Outage, PlannedOutage, Probe, Route
-from spool.queue import acts, content, domains, drafts, drain, mailboxes, outage, people, purge, queries, removal, scope
+from spool.queue import (
+    acts,
+    content,
+    domains,
+    drafts,
+    drainsweep,
+    mailboxes,
+    outage,
+    people,
+    purge,
+    queries,
+    removal,
+    scope,
+)
 from spool.queue.addresses import Directory, Kind
 from spool.queue.domains import DomainError, Host, Settings
 from spool.queue.ingest import Recipient
@@ -219,9 +232,9 @@ def test_mail_that_came_through_at_that_moment_goes_home(anna: Mailbox) -> None:
         assert said.sentence.startswith("1 deliveries of removed domains wait")
         watch = Watch()
         wait_for(lambda: watch.tick(now=timezone.now()) and Probe.objects.filter(ok=True).exists(), what="a probe")
-        drain.sweep(now=timezone.now())
+        drainsweep.sweep(now=timezone.now())
         wait_for(lambda: Delivery.objects.get(pk=late.pk).state == DeliveryState.DELIVERED, what="the way home")
-        drain.stop_all()
+        drainsweep.stop_all()
         watch.close()
     assert len(primary.kept) == 1
     assert anna.domain.route not in scope.routes()

@@ -38,8 +38,7 @@ def test_mail_is_taken_on_an_inherited_socket_across_restarts(
         with pytest.raises(ConnectionRefusedError):
             Client(configured)
         with Client(process.address) as client:
-            client.mail("anna@example.test")
-            assert client.data(make_raw()).startswith("250")
+            assert client.transaction(make_raw(), "anna@example.test").startswith("250")
         assert process.stop() == 0
         # Nobody serves the port, yet nobody is refused: the manager's socket keeps the connection for the next start.
         with socket.create_connection(process.address, 30) as early:

@@ -1,15 +1,12 @@
 """250 means durable: kills, locks, lost replies, guilty batches (rule 1, F1, F5, F6, F17)."""
 
-import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import Count
 from django.test import override_settings
 
@@ -17,6 +14,7 @@ from spool.models import Counter, Delivery, Mailbox, MergedAcceptance, Message
 from spool.queue import content
 from spool.queue.ingest import Incoming, Recipient
 from spool.smtpd.committer import Committer, Job
+from tests.doubles.locks import locked
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess, killed_at
 from tests.factories.spool import make_mailbox, make_raw
 from tests.waiting import wait_for
@@ -94,35 +92,11 @@ def test_large_mail_survives_the_kill_after_its_250(anna: Mailbox, tmp_path: Pat
     raw = b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 20_000
     with SmtpdProcess(tmp_path, EINBOX_FAILPOINTS="smtpd.after_reply=kill:1") as process:
         with Client(process.address) as client:
-            client.mail("anna@example.test")
-            assert client.data(raw).startswith("250")
+            assert client.transaction(raw, "anna@example.test").startswith("250")
         process.ended()
     message = Message.objects.get()
     assert message.content_file
     assert content.read(message) == raw
-
-
-@contextmanager
-def locked() -> Iterator[None]:
-    """Another writer holds the database (SQLite) or the table (PostgreSQL)."""
-    if connection.vendor == "sqlite":
-        other = sqlite3.connect(str(connection.settings_dict["NAME"]), isolation_level=None, check_same_thread=False)
-        other.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            other.execute("ROLLBACK")
-            other.close()
-        return
-    other_connection = connections.create_connection("default")
-    try:
-        with other_connection.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute("LOCK TABLE spool_message IN ACCESS EXCLUSIVE MODE")
-            yield
-            cursor.execute("ROLLBACK")
-    finally:
-        other_connection.close()
 
 
 def test_a_locked_database_is_a_451_within_ten_seconds(server: ServerInThread) -> None:
@@ -133,8 +107,7 @@ def test_a_locked_database_is_a_451_within_ten_seconds(server: ServerInThread) -
         with locked():
             assert client.data(raw) == "451 4.3.0 Cannot take this mail now; try again later"
             assert time.monotonic() - began < 10
-        client.mail("anna@example.test")
-        assert client.data(raw).startswith("250")
+        assert client.transaction(raw, "anna@example.test").startswith("250")
     assert wait_for(Delivery.objects.count) == 1
 
 
@@ -145,8 +118,7 @@ def test_a_451_given_by_the_clock_merges_when_the_mail_was_kept_after_all(anna: 
         with locked():
             assert client.data(raw).startswith("451 4.3.0")
         wait_for(lambda: Message.objects.count() == 1)  # the commit was only waiting
-        client.mail("anna@example.test")
-        assert client.data(raw).startswith("250")
+        assert client.transaction(raw, "anna@example.test").startswith("250")
     assert (Delivery.objects.count(), MergedAcceptance.objects.count()) == (1, 1)
 
 
@@ -165,8 +137,7 @@ def test_five_hundred_retries_after_a_lost_250_are_merged_and_visible_once(anna:
         wait_for(lambda: Message.objects.count() == len(raws), 30)
         with server.client() as client:
             for raw in raws:
-                client.mail(*people)
-                assert client.data(raw).startswith("250 2.0.0")
+                assert client.transaction(raw, *people).startswith("250 2.0.0")
         server.server.counters.flush()
     visible = Delivery.objects.filter(visible_at__isnull=False)
     assert [visible.filter(forward_path=path).count() for path in people] == [500, 500]
@@ -222,17 +193,13 @@ def test_batches_of_many_lanes_leave_room_in_the_table_of_locks(
 @pytest.mark.services
 def test_a_lost_connection_is_a_451_and_the_next_mail_is_kept(server: ServerInThread) -> None:
     with server.client() as client:
-        client.mail("anna@example.test")
-        assert client.data(make_raw()).startswith("250")
+        assert client.transaction(make_raw(), "anna@example.test").startswith("250")
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-        replies = []
-        for _ in range(6):
-            client.mail("anna@example.test")
-            replies.append(client.data(make_raw())[:9])
+        replies = [client.transaction(make_raw(), "anna@example.test")[:9] for _ in range(6)]
     assert set(replies) <= {"451 4.3.0", "250 2.0.0"}
     assert replies[-1] == "250 2.0.0"
     assert Message.objects.count() == 1 + replies.count("250 2.0.0")

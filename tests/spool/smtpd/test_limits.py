@@ -15,9 +15,9 @@ from django.test import override_settings
 
 from spool.models import Mailbox, Message
 from spool.smtpd.limits import Limits
+from tests.doubles.locks import locked
 from tests.doubles.smtpd import ROOT, Client, ServerInThread
 from tests.factories.spool import make_mailbox, make_raw
-from tests.spool.smtpd.test_durability import locked
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("anna")

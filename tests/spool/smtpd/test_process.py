@@ -16,8 +16,7 @@ from tests.waiting import wait_for
 def test_signs_of_life_and_counts_reach_the_database(anna: Mailbox, tmp_path: Path) -> None:
     with SmtpdProcess(tmp_path) as process:
         with Client(process.address) as client:
-            client.mail("anna@example.test")
-            assert client.data(make_raw()).startswith("250")
+            assert client.transaction(make_raw(), "anna@example.test").startswith("250")
         sign = wait_for(lambda: Heartbeat.objects.filter(service="smtpd").first(), 5)
         assert sign is not None
         assert wait_for(lambda: Heartbeat.objects.get(pk=sign.pk).at > sign.at, 5)
@@ -61,8 +60,7 @@ def test_several_processes_share_the_port(anna: Mailbox, tmp_path: Path) -> None
             wait_for(lambda: Heartbeat.objects.filter(service="smtpd").count() == 2, 10)
             first.stop(signal.SIGKILL)
             with Client(first.address) as client:
-                client.mail("anna@example.test")
-                assert client.data(make_raw()).startswith("250")
+                assert client.transaction(make_raw(), "anna@example.test").startswith("250")
 
 
 def test_the_wildcard_of_ipv6_takes_both_families_and_knows_them_apart(anna: Mailbox, tmp_path: Path) -> None:
@@ -71,12 +69,11 @@ def test_the_wildcard_of_ipv6_takes_both_families_and_knows_them_apart(anna: Mai
     with process:
         for host in ("127.0.0.1", "::1"):
             with Client((host, process.port)) as client:
-                client.mail("anna@example.test")
-                assert client.data(make_raw()).startswith("250")
+                assert client.transaction(make_raw(), "anna@example.test").startswith("250")
     assert set(Message.objects.values_list("peer", flat=True)) == {"127.0.0.1", "::1"}
 
 
-def test_a_taken_port_is_a_sentence(anna: Mailbox, tmp_path: Path) -> None:
+def test_a_taken_port_is_a_sentence_and_leaves_no_writer(anna: Mailbox, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -85,6 +82,6 @@ def test_a_taken_port_is_a_sentence(anna: Mailbox, tmp_path: Path) -> None:
         with pytest.raises(AssertionError) as failed:
             process.start()
     said = str(failed.value)
-    assert process.process.returncode != 0
+    assert process.ended(1) == 1
     assert "smtpd cannot listen on 127.0.0.1" in said
     assert "Traceback" not in said

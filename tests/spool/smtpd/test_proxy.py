@@ -151,8 +151,7 @@ class ProxyClient(Client):
 def test_mail_through_a_proxy_names_the_real_client(anna: Mailbox, header: bytes, peer: str) -> None:
     with ServerInThread(proxies=PROXIES) as server, ProxyClient(server.address, header) as client:
         assert [connection.peer for connection in server.server.connections] == [peer]
-        client.mail("anna@example.test")
-        assert client.data(make_raw()).startswith("250")
+        assert client.transaction(make_raw(), "anna@example.test").startswith("250")
     message = Message.objects.get()
     assert message.peer == peer
     assert f"[{'IPv6:' if ':' in peer else ''}{peer}]" in trace_header(message).decode()

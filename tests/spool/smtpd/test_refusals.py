@@ -10,8 +10,8 @@ from django.test import Client as Browser
 from spool.models import Counter, Mailbox
 from spool.smtpd import replies
 from spool.smtpd.replies import Reply
+from tests.doubles.locks import locked
 from tests.doubles.smtpd import Client, ServerInThread
-from tests.spool.smtpd.test_durability import locked
 from tests.spool.smtpd.test_verdicts import healthy, set_domain
 
 SECRET = "geheim"  # stands in every address, name and text that is sent

@@ -72,8 +72,7 @@ def test_mail_begun_before_a_removal_gets_its_250_and_goes_home_then_the_domain_
             assert [kept.recipients for kept in primary.kept] == [("anna@example.test",)]
             domains.add("example.test", settings_for(primary), now=timezone.now())
             wait_for(lambda: asked(process.address) == "250 2.1.5", every=0.2, what="smtpd to see the domain again")
-            client.mail("anna@example.test")
-            assert client.data(make_raw()).startswith("250")
+            assert client.transaction(make_raw(), "anna@example.test").startswith("250")
         drain_all()
         assert len(primary.kept) == 2
 

@@ -23,8 +23,7 @@ def test_a_smuggled_message_is_refused_and_the_session_stays_in_step(client: Cli
     client.send(b"Subject: outer\r\n\r\nouter" + sequence + SMUGGLED + b"\r\n.\r\n")
     assert client.reply().startswith("550 5.6.11")
     assert not Message.objects.exists()
-    client.mail("anna@example.test")
-    assert client.data(make_raw()).startswith("250 2.0.0")
+    assert client.transaction(make_raw(), "anna@example.test").startswith("250 2.0.0")
     assert Message.objects.get().subject.startswith("Quarterly")
 
 

@@ -147,8 +147,7 @@ def test_the_dropbox_gets_mail_for_unknown_recipients(server: ServerInThread) ->
     set_domain(recipient_policy=RecipientPolicy.DROPBOX, dropbox=desk)
     server.refresh()
     with server.client() as client:
-        client.mail("nobody@example.test")
-        assert client.data(make_raw()).startswith("250")
+        assert client.transaction(make_raw(), "nobody@example.test").startswith("250")
     delivery = Delivery.objects.get()
     assert (delivery.mailbox, delivery.unknown_recipient, delivery.forward_path) == (desk, True, "nobody@example.test")
 
@@ -166,8 +165,7 @@ def test_postmaster_reaches_an_admin(server: ServerInThread) -> None:
     mailbox = make_mailbox("chief@example.test", user=admin)
     server.refresh()
     with server.client() as client:
-        client.mail("postmaster@example.test")
-        client.data(make_raw())
+        client.transaction(make_raw(), "postmaster@example.test")
     assert Delivery.objects.get().mailbox == mailbox
 
 

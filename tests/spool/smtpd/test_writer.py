@@ -25,9 +25,9 @@ from spool.smtpd import frames, writer
 from spool.smtpd.committer import Job, Outcome
 from spool.smtpd.courier import FRAME, Courier
 from spool.smtpd.frames import Forget, Said, Take, Written
+from tests.doubles.locks import locked
 from tests.doubles.smtpd import Client, SmtpdProcess
 from tests.factories.spool import make_raw
-from tests.spool.smtpd.test_durability import locked
 
 UNSURE = "451 4.3.0 Cannot take this mail now; try again later"
 
@@ -41,8 +41,7 @@ def begin(client: Client, raw: bytes) -> None:
 
 def send(process: SmtpdProcess, raw: bytes) -> str:
     with Client(process.address) as client:
-        client.mail("anna@example.test")
-        return client.data(raw)
+        return client.transaction(raw, "anna@example.test")
 
 
 @contextmanager
@@ -135,17 +134,6 @@ def test_sigterm_does_not_wait_for_a_database_that_stays_locked(anna: Mailbox, t
         assert process.ended(9) == 0
         assert time.monotonic() - began < 8.5
     assert not Message.objects.exists()
-
-
-def test_smtpd_that_cannot_listen_leaves_no_writer(anna: Mailbox, tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        process = SmtpdProcess(tmp_path)
-        process.environment["EINBOX_SMTP"] = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(AssertionError):
-            process.start()
-    assert process.ended(1) == 1
 
 
 def test_started_where_children_are_ignored_it_still_ends_well(anna: Mailbox, tmp_path: Path) -> None:
