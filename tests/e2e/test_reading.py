@@ -181,4 +181,5 @@ def test_the_open_message_is_in_sight_in_the_list_beside_it(tab: MakeTab) -> Non
         make_message(letter("Nora <nora@example.org>", f"Just in {number}", "Hello\n"), mailbox=scene.own)
     page = tab(scene.tilda).open(f"/m/{scene.messages['ada'].public_id}/")
     expect(page.locator(".list [aria-current]")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("searchbox", name="Search mail")).to_be_in_viewport(ratio=1)
     expect(page.locator("#subject")).to_be_in_viewport()
