@@ -7,6 +7,9 @@ from django.test import Client
 from django.urls import path
 
 from einbox import urls as product
+from spool.enums import RouteState
+from tests.factories.accounts import log_in, make_user
+from tests.factories.spool import make_route
 
 handler500 = product.handler500
 
@@ -31,3 +34,21 @@ def test_a_busy_database_is_503_and_a_fault_500(page: str, status: int, monkeypa
     assert answer.status_code == status
     assert ("Retry-After" in answer.headers) is (status == 503)
     assert b"secret" not in answer.content
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/nowhere", 404, "Mail that waits for you is in your inbox."),
+        ("/console/", 403, "Mail that you may read is in your inbox."),
+    ],
+)
+def test_who_is_logged_in_is_not_asked_to_log_in(path: str, status: int, said: str) -> None:
+    make_route(name="example.test", state=RouteState.DOWN)
+    answer = log_in(Client(), make_user()).get(path)
+    page = answer.content.decode()
+    assert answer.status_code == status
+    assert "Mail server down since" in page
+    assert said in page
+    assert "Log in" not in page
