@@ -29,6 +29,7 @@ class Command(BaseCommand):
             first_start.check_port(settings.WEB, "EINBOX_WEB")
             first_start.check_port(settings.SMTP, "EINBOX_SMTP")
             first_start.migrate()
+            first_start.refuse_other_keys()
             first_start.collect_static()
             organisation.refuse_exposure()
             if settings.DEMO:
