@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from einbox import sealed
+from einbox import certificates, sealed
 from einbox.env import HostPort, SettingsError
 
 LOCK_NAME = "up.lock"
@@ -68,15 +68,16 @@ def only_one(home: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def check_port(address: HostPort, setting: str) -> None:
-    """Raise StartError if `address` cannot be listened on."""
+def check_port(address: HostPort, setting: str, remedy: str = "") -> None:
+    """Raise StartError if `address` cannot be listened on; `remedy` replaces the advice for a taken port."""
     until = time.monotonic() + PORT_PATIENCE
     while (problem := _bind_problem(address)) and problem.errno == errno.EADDRINUSE and time.monotonic() < until:
         time.sleep(0.1)
     if problem is None:
         return
     if problem.errno == errno.EADDRINUSE:
-        message = f"{address} is taken by another program. Stop that one, or set {setting} to a free host:port."
+        remedy = remedy or f"set {setting} to a free host:port."
+        message = f"{address} is taken by another program. Stop that one, or {remedy}"
     elif problem.errno == errno.EACCES:
         message = (
             f"{address} needs a right this user does not have. Ports below 1024 need CAP_NET_BIND_SERVICE; "
@@ -153,6 +154,14 @@ def _database_name() -> str:
     return f"{database['NAME']} on {database['HOST'] or 'the local socket'}{port}"
 
 
+def check_certificates(*services: str) -> None:
+    """Raise SettingsError unless the certificates of these services can be used."""
+    if "web" in services:
+        certificates.check("EINBOX_TLS", settings.TLS_CERT, settings.TLS_KEY, pkcs8=True)
+    if "smtpd" in services:
+        certificates.check("EINBOX_SMTP", settings.SMTP_CERT, settings.SMTP_KEY)
+
+
 def missing_keys() -> set[str]:
     """Ids of field keys that the newest sealed values of the database name and this process was not given."""
     needed: set[str] = set()
@@ -175,6 +184,7 @@ def refuse_unprepared(service: str) -> None:
     A database that is away is no reason: it may come while the service runs.
     """
     django.setup()
+    check_certificates(service)
     try:
         if reason := _unprepared():
             raise StartError(reason)
