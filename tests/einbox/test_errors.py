@@ -6,6 +6,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
 
+from accounts.crypto import DecryptionError
 from einbox import urls as product
 from spool.enums import RouteState
 from tests.factories.accounts import log_in, make_user
@@ -22,17 +23,28 @@ def broken(_request: object) -> HttpResponse:
     raise ValueError("secret")
 
 
-urlpatterns = [*product.urlpatterns, path("account/login/busy", busy), path("account/login/broken", broken)]
+def sealed(_request: object) -> HttpResponse:
+    raise DecryptionError("secret")
+
+
+urlpatterns = [
+    *product.urlpatterns,
+    path("account/login/busy", busy),
+    path("account/login/broken", broken),
+    path("account/login/sealed", sealed),
+]
 
 
 @pytest.mark.django_db
 @pytest.mark.urls("tests.einbox.test_errors")
-@pytest.mark.parametrize(("page", "status"), [("busy", 503), ("broken", 500)])
-def test_a_busy_database_is_503_and_a_fault_500(page: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "status"), [("busy", 503), ("broken", 500), ("sealed", 503)])
+def test_a_busy_database_and_a_missing_key_are_503_and_a_fault_500(
+    page: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("accounts.middleware.is_open", lambda _path: True)
     answer = Client(raise_request_exception=False).get(f"/account/login/{page}")
     assert answer.status_code == status
-    assert ("Retry-After" in answer.headers) is (status == 503)
+    assert ("Retry-After" in answer.headers) is (page == "busy")
     assert b"secret" not in answer.content
 
 
