@@ -320,9 +320,9 @@ def test_the_sweep_drains_in_threads_and_a_hanging_primary_delays_nobody_else() 
 
 
 def test_the_log_says_in_words_what_became_of_a_drain(caplog: pytest.LogCaptureFixture) -> None:
-    with Primary() as primary, caplog.at_level("INFO", "spool.queue.drain"):
+    with Primary() as primary, caplog.at_level("INFO", "spool.queue.drainsweep"):
         mailbox = mailbox_at(primary)
         make_message(mailbox=mailbox)
-        drain.sweep(now=timezone.now())
+        drainsweep.sweep(now=timezone.now())
         said = f"drained {mailbox.domain.route.name} inbound: 1 delivered, 0 put off, 0 refused, 0 without an answer"
         wait_for(lambda: said in caplog.messages)
