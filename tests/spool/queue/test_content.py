@@ -79,7 +79,7 @@ def test_a_storage_that_hangs_does_not_hold_up_intake(monkeypatch: pytest.Monkey
 
 def test_a_storage_that_hangs_for_long_holds_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked again and again; what it was given is let go, but for the few writes that hang."""
-    released, data, given = threading.Event(), bytearray(LARGE), 3 * files.WRITERS
+    released, data, given = threading.Event(), LARGE + b"!", 3 * files.WRITERS
     monkeypatch.setattr(files, "TIMEOUT", 0.01)
     monkeypatch.setattr(files, "write_now", lambda _name, _data: released.wait(10))
     before = sys.getrefcount(data)
