@@ -6,27 +6,30 @@ import smtplib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, QuerySet
 
+from accounts.crypto import DecryptionError, key_id_of, unseal
 from accounts.enums import Role
 from accounts.models import TOTPDevice, User
 from audit.models import Event
 from audit.tags import Tag
 from audit.verification import standing
-from einbox import recovery_sheet, signing_keys
+from einbox import recovery_sheet, rotation, signing_keys
 from einbox.database import weak_settings
 from einbox.dns import mx
 from einbox.dns.resolver import Resolver, system_servers
 from einbox.finding import FAIL, OK, WARN, Finding
 from einbox.health import readiness
+from einbox.sealed import lacking
 from einbox.settings import is_loopback
-from spool.enums import UNFINISHED, RouteState
-from spool.models import Delivery, Domain, Route, RouteHost
+from spool.enums import UNFINISHED, MailboxKind, RouteState
+from spool.models import Delivery, Domain, Mailbox, Route, RouteHost
 from spool.queue import domains, scope
 from spool.queue.expiry import EXPIRES_SOON
 from spool.smtpd.limits import Limits
@@ -51,6 +54,7 @@ def examine(*, now: datetime) -> list[Finding]:
         _processes,
         _durability,
         _keys,
+        _sealed,
         _clock,
         _disk,
         _certificates,
@@ -99,6 +103,29 @@ def _keys(_now: datetime) -> Iterator[Finding]:
     loose = [path.name for path in folder.glob("*") if path.stat().st_mode & 0o077] if folder.is_dir() else []
     if loose:
         yield Finding("keys files", FAIL, f"Others on this machine can read {', '.join(loose)}; set mode 0600.")
+
+
+def _sealed(_now: datetime) -> Iterator[Finding]:
+    """Opens the newest and the oldest value of each kind: by these ends a missing or wrong key shows."""
+    missing: set[str] = set()
+    broken: list[str] = []
+    for model, field, context in rotation.SEALED:
+        filled: QuerySet[Any] = QuerySet(model).filter(**{f"{field}__isnull": False}).values_list("pk", field)
+        for pk, value in dict([*filled.order_by("pk")[:1], *filled.order_by("-pk")[:1]]).items():
+            try:
+                unseal(value, f"{context}:{pk}")
+            except DecryptionError:
+                if (key := key_id_of(value)) in settings.FIELD_KEYS:
+                    broken.append(f"{model.__name__} {pk} ({key})")
+                else:
+                    missing.add(key)
+    if missing:
+        yield Finding("keys sealed", FAIL, lacking(missing))
+    if broken:
+        sentence = f"Altered, or sealed under another key of the same id: {', '.join(broken)}."
+        yield Finding("keys sealed", FAIL, sentence)
+    if not missing and not broken:
+        yield Finding("keys sealed", OK, "What was sealed can be opened with the keys in use.")
 
 
 def _clock(now: datetime) -> Iterator[Finding]:
@@ -182,9 +209,19 @@ def _people(_now: datetime) -> Iterator[Finding]:
     if not admins:
         yield Finding("admins", FAIL, "No admin can log in: `user add EMAIL --role admin` and use the link it prints.")
     state = OK if total and with_factor == total else WARN
-    yield Finding("people", state, f"{with_factor} of {total} people have a second factor; the others cannot log in.")
+    sentence = f"{with_factor} of {total} people have a second factor"
+    yield Finding("people", state, sentence + ("." if state == OK else "; the others cannot log in: `user list`."))
+    for address in _unread():
+        sentence = f"Nobody reads {address}: `mailbox member {address} EMAIL`."
+        yield Finding("shared mailbox", WARN, sentence)
     if demo := people.filter(is_demo=True).count():
         yield Finding("demo", WARN, f"{demo} demo accounts: this installation only listens on this machine.")
+
+
+def _unread() -> Iterator[str]:
+    """Shared mailboxes that can receive mail and have no member who can log in."""
+    shared = Mailbox.objects.filter(kind=MailboxKind.SHARED, is_active=True, domain__is_drill=False)
+    yield from shared.exclude(members__user__is_active=True).order_by("address").values_list("address", flat=True)
 
 
 def _history(now: datetime) -> Iterator[Finding]:

@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import django
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from einbox import certificates, sealed
 from einbox.env import HostPort, SettingsError
 
 LOCK_NAME = "up.lock"
@@ -66,15 +68,16 @@ def only_one(home: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def check_port(address: HostPort, setting: str) -> None:
-    """Raise StartError if `address` cannot be listened on."""
+def check_port(address: HostPort, setting: str, remedy: str = "") -> None:
+    """Raise StartError if `address` cannot be listened on; `remedy` replaces the advice for a taken port."""
     until = time.monotonic() + PORT_PATIENCE
     while (problem := _bind_problem(address)) and problem.errno == errno.EADDRINUSE and time.monotonic() < until:
         time.sleep(0.1)
     if problem is None:
         return
     if problem.errno == errno.EADDRINUSE:
-        message = f"{address} is taken by another program. Stop that one, or set {setting} to a free host:port."
+        remedy = remedy or f"set {setting} to a free host:port."
+        message = f"{address} is taken by another program. Stop that one, or {remedy}"
     elif problem.errno == errno.EACCES:
         message = (
             f"{address} needs a right this user does not have. Ports below 1024 need CAP_NET_BIND_SERVICE; "
@@ -122,19 +125,74 @@ def migrate() -> bool:
 def why_unusable() -> str | None:
     """Why no command can work with the database, as a sentence; None when it is there and of this version."""
     try:
-        if not connection.introspection.table_names():
-            return (
-                f"einbox has not been started here yet: the database of {settings.HOME} is empty. "
-                "`manage.py up` makes it and starts everything; for single processes run `manage.py migrate` first."
-            )
-        if migrations_pending():
-            return "The database is of an older version of einbox: stop its processes, run `manage.py migrate`."
+        return _unprepared()
     except DatabaseError as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return f"The database cannot be used: {reason}. Check EINBOX_DATABASE_URL."
     finally:
         connection.close()
+
+
+def _unprepared() -> str | None:
+    """Raises DatabaseError when it cannot be asked."""
+    if "django_migrations" not in connection.introspection.table_names():
+        return (
+            f"einbox has not been started here yet: the database {_database_name()} is empty. "
+            "`manage.py up` makes it and starts everything; for single processes run `manage.py migrate` first."
+        )
+    if migrations_pending():
+        return "The database is of an older version of einbox: stop its processes, run `manage.py migrate`."
     return None
+
+
+def _database_name() -> str:
+    """Where the database is, without user and password."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return str(database["NAME"])
+    port = f":{database['PORT']}" if database["PORT"] else ""
+    return f"{database['NAME']} on {database['HOST'] or 'the local socket'}{port}"
+
+
+def check_certificates(*services: str) -> None:
+    """Raise SettingsError unless the certificates of these services can be used."""
+    if "web" in services:
+        certificates.check("EINBOX_TLS", settings.TLS_CERT, settings.TLS_KEY, pkcs8=True)
+    if "smtpd" in services:
+        certificates.check("EINBOX_SMTP", settings.SMTP_CERT, settings.SMTP_KEY)
+
+
+def missing_keys() -> set[str]:
+    """Ids of field keys that the newest sealed values of the database name and this process was not given."""
+    needed: set[str] = set()
+    with connection.cursor() as cursor:
+        for table, column in sealed.COLUMNS:
+            cursor.execute(sealed.query(table, column, newest=True))
+            needed |= {sealed.key_id(value) for _, value in cursor.fetchall()}
+    return needed - set(settings.FIELD_KEYS)
+
+
+def refuse_other_keys() -> None:
+    """Raise StartError if the database was sealed under keys that this process was not given."""
+    if missing := missing_keys():
+        raise StartError(sealed.lacking(missing))
+
+
+def refuse_unprepared(service: str) -> None:
+    """Raise StartError unless `service` can work here: certificate usable, database prepared, keys those of it.
+
+    A database that is away is no reason: it may come while the service runs.
+    """
+    django.setup()
+    check_certificates(service)
+    try:
+        if reason := _unprepared():
+            raise StartError(reason)
+        refuse_other_keys()
+    except DatabaseError:
+        return
+    finally:
+        connection.close()
 
 
 def collect_static() -> bool:

@@ -19,6 +19,11 @@ def new_field_key() -> str:
     return f"{secrets.token_hex(4)}:{base64.urlsafe_b64encode(secrets.token_bytes(FIELD_KEY_BYTES)).decode()}"
 
 
+def new_secret_key() -> str:
+    """For EINBOX_SECRET_KEY: 64 characters, 384 random bits."""
+    return secrets.token_urlsafe(48)
+
+
 def parse_field_keys(value: str) -> dict[str, bytes]:
     """Read `id:base64` keys, newest first, separated by commas or white space. Raises SettingsError."""
     keys: dict[str, bytes] = {}

@@ -4,7 +4,6 @@ docs/settings.md describes each name. A wrong or unknown value stops the start w
 """
 
 import os
-import secrets
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from einbox import __version__
 from einbox.env import Env, HostPort, SettingsError, database_config
-from einbox.keys import ensure_key_file, new_field_key, parse_field_keys
+from einbox.keys import ensure_key_file, new_field_key, new_secret_key, parse_field_keys
+from einbox.sealed import lacking, sqlite_needs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env(os.environ)
@@ -82,10 +82,18 @@ SECRET_KEY = env.text("EINBOX_SECRET_KEY")
 _field_keys = env.text("EINBOX_FIELD_KEYS")
 FIELD_KEYS_GIVEN = bool(_field_keys)  # by the environment, not by the key file
 if EMBEDDED:
-    SECRET_KEY = SECRET_KEY or ensure_key_file(HOME / "keys" / "secret_key", secrets.token_urlsafe(64))
-    _field_keys = _field_keys or ensure_key_file(HOME / "keys" / "field_keys", new_field_key())
+    _key_file = HOME / "keys" / "field_keys"
+    # A new key for a database that another one sealed would hide the loss. The file is looked for a second time: a
+    # process that starts beside this one may have made it and sealed with it.
+    _needed = set() if _field_keys or _key_file.exists() else sqlite_needs(Path(DATABASES["default"]["NAME"]))
+    if _needed and not _key_file.exists():
+        raise SettingsError(lacking(_needed))
+    SECRET_KEY = SECRET_KEY or ensure_key_file(HOME / "keys" / "secret_key", new_secret_key())
+    _field_keys = _field_keys or ensure_key_file(_key_file, new_field_key())
 if len(SECRET_KEY) < 32:
-    raise SettingsError("EINBOX_SECRET_KEY must be set to at least 32 random characters.")
+    raise SettingsError(
+        "EINBOX_SECRET_KEY must be set to at least 32 random characters; `manage.py keys secret` prints some."
+    )
 FIELD_KEYS = parse_field_keys(_field_keys)
 if not FIELD_KEYS:
     raise SettingsError("EINBOX_FIELD_KEYS must be set; `manage.py keys new` prints a fresh one.")

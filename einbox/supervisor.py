@@ -11,7 +11,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # after the nth quick death in a row
 QUICK = 5.0  # a service that lived less died quickly
+LOOK_SECONDS = 0.2  # between two questions of `until_ready`
 STOP_WITHIN = 9.0  # for the whole tree; the promise is 10
 
 
@@ -60,6 +61,7 @@ class Supervisor:
 
     services: Sequence[Service]
     state_file: Path
+    until_ready: Callable[[], bool] | None = None  # asked again and again until it says True
     children: list[Child] = field(init=False)
     stopping: bool = field(default=False, init=False)
     impatient: bool = field(default=False, init=False)
@@ -81,6 +83,8 @@ class Supervisor:
                 self._start_due()
                 self._sleep(reader)
                 self._reap()
+                if self.until_ready is not None and not self.stopping and self.until_ready():
+                    self.until_ready = None
         finally:
             self._stop_all()
             with suppress(OSError):
@@ -93,6 +97,8 @@ class Supervisor:
     def _sleep(self, reader: int) -> None:
         waiting = [child.start_at for child in self.children if child.process is None and not child.done]
         timeout = max(0.0, min(waiting) - time.monotonic()) if waiting else None
+        if self.until_ready is not None:
+            timeout = LOOK_SECONDS if timeout is None else min(timeout, LOOK_SECONDS)
         ready, _, _ = select.select([reader], [], [], timeout)
         if ready:
             os.read(reader, 4096)

@@ -3,7 +3,9 @@
 Granian's worker processes are bound to this process, so that none outlives it.
 """
 
+import http.client
 import os
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,33 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from einbox.env import SettingsError
+from einbox.env import HostPort, SettingsError
 from einbox.process import end_with
 from einbox.simulation.organisation import refuse_exposure
 
 BACKLOG = 1024
 RESPAWN_SECONDS = 0.5  # a worker that dies twice within this ends the web process; the supervisor starts it again
 KILL_SECONDS = 2
+ANSWER_SECONDS = 0.5
 HEADER_MILLISECONDS = 10_000  # a request's head must have arrived by then
+
+
+def answers(address: HostPort, *, tls: bool) -> bool:
+    """Whether a web server on this machine answers a request, with whatever; waits a moment at most."""
+    unverified = ssl._create_unverified_context() if tls else None  # noqa: SLF001, S323 - asks ourselves, tells nothing
+    there: http.client.HTTPConnection
+    if unverified:
+        there = http.client.HTTPSConnection(address.host, address.port, timeout=ANSWER_SECONDS, context=unverified)
+    else:
+        there = http.client.HTTPConnection(address.host, address.port, timeout=ANSWER_SECONDS)
+    try:
+        there.request("GET", "/healthz")
+        there.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        there.close()
+    return True
 
 
 def serve() -> None:

@@ -27,7 +27,7 @@ def without_referrer(response: HttpResponse) -> HttpResponse:
 
 @require_safe
 def invite(request: HttpRequest, token: str) -> HttpResponse:
-    """The link from the letter: the token leaves the address bar at once."""
+    """The link from IT: the token leaves the address bar at once."""
     if not enrolment.begin(request, token, client=client_of(request), now=timezone.now()):
         return without_referrer(refused(request))
     return without_referrer(redirect("accounts:enrol"))

@@ -30,6 +30,12 @@ def text() -> str:
     host, port = settings.SMTP.host, settings.SMTP.port
     to = f"mara.lindqvist@{DOMAIN}"
     mail = f'"you@sender.example", "{to}", "Subject: Hello\\r\\n\\r\\nIt works."'
+    again = (
+        '\n  With it on there is no outage. To begin again: make manage ARGS="primary off", then '
+        f'make manage ARGS="demo post";\n  or stop einbox and remove {settings.HOME}.'
+        if switch.is_on(settings.HOME)
+        else ""
+    )
     return f"""
 Demo organisation Kranich ({DOMAIN}). All people are invented; the accounts work on this machine only.
 
@@ -37,7 +43,7 @@ Demo organisation Kranich ({DOMAIN}). All people are invented; the accounts work
 {rows}
 
   The codes are those of now ({left} s left); for fresh ones: make manage ARGS="demo"
-  The simulated primary on {primary_address()} is {state}; switch it: make manage ARGS="primary on" (or off)
+  The simulated primary on {primary_address()} is {state}; switch it: make manage ARGS="primary on" (or off){again}
 
 Send a mail:
   swaks --server {host}:{port} --from you@sender.example --to {to} --header "Subject: Hello" --body "It works."

@@ -5,6 +5,7 @@ Switched off it refuses connections and drops those it has, as a dead server doe
 
 import asyncio
 import itertools
+import logging
 import os
 import signal
 import time
@@ -14,6 +15,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from einbox.env import HostPort
 from einbox.simulation import switch
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2  # how often the switch is read
 SIZE_LIMIT = 60 * 2**20  # octets
@@ -47,6 +50,7 @@ class Primary:
         self.keeper = Keeper(home / "primary")
         self.server: asyncio.Server | None = None
         self.sessions: set[SMTP] = set()
+        self.said = False  # that it cannot listen
 
     def _session(self) -> SMTP:
         session = SMTP(
@@ -60,12 +64,23 @@ class Primary:
         while True:
             wanted = switch.is_on(self.home)
             if wanted and self.server is None:
-                loop = asyncio.get_running_loop()
-                self.server = await loop.create_server(self._session, self.address.host, self.address.port)
+                await self._listen()
             elif not wanted and self.server is not None:
                 self.close()
             self.sessions = {session for session in self.sessions if session.transport is not None}
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _listen(self) -> None:
+        """Says once why it cannot, and goes on looking."""
+        loop = asyncio.get_running_loop()
+        try:
+            self.server = await loop.create_server(self._session, self.address.host, self.address.port)
+            self.said = False
+        except OSError as error:
+            if not self.said:
+                reason = os.strerror(error.errno or 0)
+                logger.warning("the simulated primary cannot listen on %s (%s); it tries again", self.address, reason)
+            self.said = True
 
     def close(self) -> None:
         """Stop listening and cut every session."""

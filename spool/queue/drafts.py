@@ -79,10 +79,11 @@ _TEXTS = ("to", "cc", "bcc", "subject", "body", "quote")
 
 @dataclass(frozen=True)
 class Opened:
-    """A draft as it is stored now; `version` comes back with the next save."""
+    """A draft as it is stored now; `version` comes back with the next save. `pristine`: nobody wrote on it yet."""
 
     draft: Draft
     fields: Fields
+    pristine: bool = False
 
     @property
     def version(self) -> str:
@@ -178,7 +179,8 @@ def get(user: User, public_id: str) -> Opened:
     draft = Draft.objects.filter(user=user, pk=key).select_related("mailbox__domain__route", "in_reply_to").first()
     if draft is None:
         raise DraftMissingError
-    return Opened(draft, _read(draft).fields)
+    stored = _read(draft)
+    return Opened(draft, stored.fields, stored.pristine)
 
 
 def sent(user: User, public_id: str) -> Message | None:
@@ -219,7 +221,7 @@ def save(
     wanted = replace(typed, kind=before.kind, quote=before.quote).cleaned()
     box = row.mailbox if mailbox is None or mailbox.pk == row.mailbox_id else sender(user, mailbox.pk)
     if wanted == before and box.pk == row.mailbox_id:
-        return Opened(row, before)
+        return Opened(row, before, stored.pristine)
     if version != row.updated_at.isoformat() and (not tab or tab != stored.tab):
         raise DraftConflictError(Opened(row, before))
     last = row.updated_at

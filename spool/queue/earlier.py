@@ -14,9 +14,11 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
+from spool.enums import FINISHED, DeliveryState
 from spool.models import Delivery, Message, Outage
 
 LENGTHS = (1, 4, 16, 64, 256)  # of a list on SQLite; longer ones are rare
+GIVEN_UP = frozenset(FINISHED) - {DeliveryState.DELIVERED}
 Key = tuple[bytes, str]  # content hash, reverse-path in lower case
 
 
@@ -27,6 +29,7 @@ class Earlier:
     message_id: int
     purged: bool = False
     deliveries: dict[str, int] = field(default_factory=dict)  # forward-path in lower case -> delivery id
+    given_up: set[str] = field(default_factory=set)  # those whose mail reached nobody, and will not
 
 
 def messages(digests: Collection[bytes], *, since: datetime) -> dict[Key, list[Earlier]]:
@@ -57,8 +60,10 @@ def messages(digests: Collection[bytes], *, since: datetime) -> dict[Key, list[E
             continue
         by_id[pk] = Earlier(pk, bool(is_purged))
         found[bytes(digest), reverse_path.lower()].append(by_id[pk])
-    for pk, message_id, forward_path in _deliveries(list(by_id)):
+    for pk, message_id, forward_path, state in _deliveries(list(by_id)):
         by_id[message_id].deliveries[forward_path.lower()] = pk
+        if state in GIVEN_UP:
+            by_id[message_id].given_up.add(forward_path.lower())
     return found
 
 
@@ -79,9 +84,9 @@ def _deliveries(message_ids: Sequence[int]) -> list[tuple[Any, ...]]:
     if not message_ids:
         return []
     wanted = _padded(message_ids)
-    message, path = _columns(Delivery, "message_id", "forward_path")
+    message, path, state = _columns(Delivery, "message_id", "forward_path", "state")
     return _rows(
-        f"SELECT id, {message}, {path} FROM {_table(Delivery)} WHERE {message} IN ({_marks(wanted)})",  # noqa: S608
+        f"SELECT id, {message}, {path}, {state} FROM {_table(Delivery)} WHERE {message} IN ({_marks(wanted)})",  # noqa: S608
         wanted,
     )
 

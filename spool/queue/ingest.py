@@ -115,7 +115,8 @@ def prepare(incoming: Incoming) -> Ready:
 def store(batch: Sequence[Incoming | Ready], *, now: datetime) -> list[Stored]:
     """Write the rows of `batch` inside the caller's transaction; results in the same order.
 
-    A retry (same content, reverse-path and forward-path within MERGE_WINDOW) becomes a MergedAcceptance.
+    A retry (same content, reverse-path and forward-path within MERGE_WINDOW) becomes a MergedAcceptance, but not of
+    what was removed, bounced or expired: its 250 would promise what nobody does.
     Raises what the database raises.
     """
     ready = [item if isinstance(item, Ready) else prepare(item) for item in batch]
@@ -149,13 +150,14 @@ def _place(item: Ready, known: dict[Key, list[Earlier]], rows: _Rows, now: datet
     merged: list[int] = []
     fresh: dict[str, Recipient] = {}
     for path, recipient in {each.forward_path.lower(): each for each in incoming.recipients}.items():
-        twin = next((one.deliveries[path] for one in candidates if path in one.deliveries), None)
+        merges = (one for one in candidates if path in one.deliveries and path not in one.given_up)
+        twin = next((one.deliveries[path] for one in merges), None)
         if twin is None:
             fresh[path] = recipient
         else:
             merged.append(twin)
             rows.merges.append((twin, now, incoming.peer))
-    home = next((one for one in candidates if not one.purged), None)
+    home = next((one for one in candidates if not one.purged and not one.deliveries.keys() & fresh.keys()), None)
     if home is None and not fresh:
         return Stored(candidates[0].message_id if candidates else item.content.message_id, (), tuple(merged))
     if home is None:

@@ -44,6 +44,10 @@ class Tally:
     refused: int = 0
     ambiguous: int = 0
 
+    def __str__(self) -> str:
+        known = f"{self.delivered} delivered, {self.put_off} put off, {self.refused} refused"
+        return f"{known}, {self.ambiguous} without an answer"
+
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(*(left + right for left, right in zip(vars(self).values(), vars(other).values(), strict=True)))
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
@@ -26,6 +27,9 @@ from spool.smtpd.sealer import seal
 log = logging.getLogger(__name__)
 
 MAX_MESSAGES = 500
+# Each message of a batch holds a lock on its content; PostgreSQL's table of locks has room for some 6,400 of all its
+# clients (64 for each of 100 connections), and whoever finds it full fails, whatever he does.
+LOCKS = 4000
 MAX_OCTETS = 32 * 2**20
 SQLITE_PAUSE = 0.002  # seconds after a commit, so that others can write (one writer)
 ENVELOPE = 4096  # octets of memory that a message takes beside its content,
@@ -88,6 +92,7 @@ class Committer:
         sqlite = connection.vendor == "sqlite"
         self._pause = SQLITE_PAUSE if sqlite else 0.0
         count = 1 if sqlite else lanes
+        self._most = MAX_MESSAGES if sqlite else min(MAX_MESSAGES, LOCKS // (lanes * settings.SMTPD_PROCESSES))
         self._threads = [
             threading.Thread(target=self._run, name=f"smtpd-commit-{n}", daemon=True) for n in range(count)
         ]
@@ -132,7 +137,7 @@ class Committer:
             while True:
                 batch: list[Job] = []
                 octets = 0
-                while self._jobs and len(batch) < MAX_MESSAGES and (not batch or octets < MAX_OCTETS):
+                while self._jobs and len(batch) < self._most and (not batch or octets < MAX_OCTETS):
                     job = self._jobs.popleft()
                     batch.append(job)
                     octets += job.size

@@ -49,7 +49,7 @@ def steps_of(user: User, message: Message, mine: list[Delivery], mark: Overlay |
     if read_at and message.author_id != user.pk:
         steps.append(Step("past", _("Read by you"), read_at))
     for delivery in mine:
-        steps.extend(_recipient(delivery, several=len(mine) > 1))
+        steps.extend(_recipient(delivery, named=len(mine) > 1, own=message.author_id != user.pk))
     return (*steps, *_safety_copy(message, mine))
 
 
@@ -61,8 +61,9 @@ def _arrival(message: Message) -> Step:
     return Step("past", _("Arrived here and kept"), message.accepted_at, second % {"host": host} if host else "")
 
 
-def _recipient(delivery: Delivery, *, several: bool) -> list[Step]:
-    who = delivery.forward_path
+def _recipient(delivery: Delivery, *, named: bool, own: bool) -> list[Step]:
+    """`named`: there are others, so each step says whose it is; `own`: the mailbox is the reader's, or shared."""
+    who = _whose(delivery)
     tries = list(delivery.tries.all())
     steps = [
         Step(
@@ -75,11 +76,16 @@ def _recipient(delivery: Delivery, *, several: bool) -> list[Step]:
         last = next((one for one in reversed(tries) if one.outcome == Outcome.DELIVERED), None)
         host = last.host if last else delivery.route.name
         title = _("Delivered to %(host)s") % {"host": host}
-        return [*steps, Step("past", title, delivery.finished_at, who if several else "", delivery.last_reply)]
-    return [*steps, _open_end(delivery, who)]
+        return [*steps, Step("past", title, delivery.finished_at, who if named else "", delivery.last_reply)]
+    return [*steps, _open_end(delivery, who, plain=own and not named)]
 
 
-def _open_end(delivery: Delivery, who: str) -> Step:
+def _whose(delivery: Delivery) -> str:
+    name = delivery.mailbox.name if delivery.mailbox else ""
+    return f"{name}, {delivery.forward_path}" if name else delivery.forward_path
+
+
+def _open_end(delivery: Delivery, who: str, *, plain: bool) -> Step:
     if delivery.state == DeliveryState.BOUNCED:
         return Step(
             "bad",
@@ -98,7 +104,10 @@ def _open_end(delivery: Delivery, who: str) -> Step:
         return Step("now", _("On its way to the server now"), None, who)
     if delivery.direction == Direction.OUTBOUND:
         return Step("now", _("Waiting for the server"), None, _("%(who)s: sent when the server is back") % {"who": who})
-    return Step("now", _("Waits here for the mail server"), None, _("Then it goes to your normal mailbox by itself"))
+    then = _("Then it goes to your normal mailbox by itself")
+    if not plain:
+        then = _("%(who)s: then it goes to that mailbox by itself") % {"who": who}
+    return Step("now", _("Waits here for the mail server"), None, then)
 
 
 def _safety_copy(message: Message, mine: list[Delivery]) -> list[Step]:

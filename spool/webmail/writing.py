@@ -204,6 +204,9 @@ def save(request: HttpRequest, public_id: str) -> HttpResponse:
 
 
 def _saved(opened: Opened) -> str:
+    """Nothing on a page the writer has not touched."""
+    if opened.pristine:
+        return ""
     return _("Draft saved %(time)s") % {"time": f"{timezone.localtime(opened.draft.updated_at):%H:%M}"}
 
 

@@ -50,6 +50,13 @@ def test_a_code_may_be_typed_in_two_groups(client: Client) -> None:
     assert is_in(client)
 
 
+def test_what_it_sends_is_called_a_link_on_every_page(client: Client) -> None:
+    assert "the link from IT" in client.get(LOGIN).content.decode()
+    enter_password(client, make_user().email)
+    for path in (LOGIN, VERIFY, RECOVERY):
+        assert "letter " not in client.get(path).content.decode(), path
+
+
 def test_unknown_inactive_and_without_factor_look_like_a_wrong_password() -> None:
     make_user(email="known@example.org")
     make_user(email="bare@example.org", factor=False)

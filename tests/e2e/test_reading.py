@@ -173,3 +173,13 @@ def test_pictures_for_the_readme(tab: MakeTab, tmp_path: Path) -> None:
                 page = tab(scene.tilda, width=width, scheme=scheme, scale=1.5).open(path)
                 page.screenshot(path=str(folder / f"{name}-{scheme}.png"))
     assert (folder / "inbox-dark.png").stat().st_size > 20_000
+
+
+def test_the_open_message_is_in_sight_in_the_list_beside_it(tab: MakeTab) -> None:
+    scene = play()
+    for number in range(8):
+        make_message(letter("Nora <nora@example.org>", f"Just in {number}", "Hello\n"), mailbox=scene.own)
+    page = tab(scene.tilda).open(f"/m/{scene.messages['ada'].public_id}/")
+    expect(page.locator(".list [aria-current]")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("searchbox", name="Search mail")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#subject")).to_be_in_viewport()

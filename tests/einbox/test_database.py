@@ -3,12 +3,14 @@
 import os
 import socket
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from django.db import connection, connections
 
 from einbox import doctor
 from einbox.database import weak_settings
+from tests.doubles.installation import Installation
 
 pytestmark = pytest.mark.django_db
 
@@ -63,3 +65,31 @@ def test_doctor_fails_where_a_commit_is_not_on_the_disk() -> None:
             assert name not in list(weak_settings(other))
     finally:
         other.close()
+
+
+@pytest.mark.services
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("command", ["smtpd", "doctor"])
+def test_an_empty_database_of_postgresql_is_named_without_its_password(tmp_path: Path, command: str) -> None:
+    there = connection.settings_dict
+    name = f"{there['NAME']}_empty"
+    with connection.cursor() as cursor:
+        cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    address = f"{there['HOST']}:{there['PORT'] or 5432}"
+    box = Installation(
+        tmp_path / "home",
+        EINBOX_DATABASE_URL=f"postgres://{there['USER']}:s3cretword@{address}/{name}",
+        EINBOX_SECRET_KEY="tests-only-" + "k" * 40,
+        EINBOX_FIELD_KEYS="0badcafe:YSBmaWVsZCBrZXkgZm9yIHRoZSB0ZXN0cywgMzIgb2M=",
+    )
+    try:
+        ended = box.manage(command)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f'DROP DATABASE "{name}"')
+    assert ended.returncode == 1
+    said = ended.stdout + ended.stderr
+    assert f"the database {name} on {there['HOST']}" in said
+    assert "s3cretword" not in said
+    assert "Traceback" not in said

@@ -18,6 +18,7 @@ from audit.tags import Tag
 from einbox.doctor import examine
 from einbox.finding import FAIL, OK, WARN
 from spool.models import Delivery, Domain
+from spool.queue import mailboxes
 from tests.doubles.installation import free_port
 from tests.factories.spool import make_delivery, make_domain, make_mailbox, make_message, make_route
 
@@ -43,6 +44,14 @@ def test_people_without_a_factor_are_counted_and_an_admin_is_needed() -> None:
     found = states()
     assert "admins" not in found
     assert found["people"] == WARN
+
+
+def test_a_shared_mailbox_that_nobody_reads_is_named() -> None:
+    make_domain("company.example")
+    shared = mailboxes.add("info@company.example", now=timezone.now(), shared=True)
+    assert states()["shared mailbox"] == WARN
+    mailboxes.add_member(shared, create_user(email="one@company.example"), now=timezone.now())
+    assert "shared mailbox" not in states()
 
 
 def test_a_primary_that_does_not_answer_fails() -> None:

@@ -14,6 +14,10 @@ COMMANDS = (
     ("audit", "verify"),
     ("backup", "{home}-copy"),
     ("web",),
+    ("smtpd",),
+    ("watch",),
+    ("worker",),
+    ("beat",),
 )
 
 
@@ -28,6 +32,16 @@ def test_it_is_said_in_a_sentence(box: Installation, command: tuple[str, ...]) -
     assert ended.returncode == 1
     assert "einbox has not been started here yet" in ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
+    assert f"the database {box.home / 'einbox.sqlite3'} is empty" in ended.stderr
+
+
+@pytest.mark.parametrize("service", ["smtpd", "worker"])
+def test_a_service_does_not_start_on_an_older_database(box: Installation, service: str) -> None:
+    assert box.manage("migrate", "audit", "0001").returncode == 0
+    ended = box.manage(service)
+    assert ended.returncode == 1
+    assert "run `manage.py migrate`" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_doctor_says_it_too_and_the_database_can_still_be_made(box: Installation) -> None:

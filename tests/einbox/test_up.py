@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from einbox.env import HostPort
+from einbox.webserver import answers
 from tests.doubles.installation import Installation, alive, tree
 from tests.waiting import wait_for
 
@@ -90,6 +92,31 @@ def test_a_taken_port_is_said(box: Installation) -> None:
     assert f"127.0.0.1:{box.web_port} is taken" in result.stderr
     assert "EINBOX_WEB" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_taken_port_of_the_simulated_primary_is_said(box: Installation) -> None:
+    box.environment["EINBOX_DEMO"] = "1"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", box.smtp_port + 1))
+        taken.listen(1)
+        result = box.manage("up")
+    assert result.returncode != 0
+    assert f"127.0.0.1:{box.smtp_port + 1} is taken" in result.stderr
+    assert "simulated primary listens one above" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_where_it_is_is_said_once_and_when_it_answers(box: Installation) -> None:
+    with socket.socket() as later:
+        assert not answers(HostPort("127.0.0.1", box.web_port), tls=False)
+        later.bind(("127.0.0.1", 0))
+        later.listen(1)  # takes the connection and never answers
+        assert not answers(HostPort("127.0.0.1", later.getsockname()[1]), tls=False)
+    with box:
+        wait_for(lambda: "Ctrl-C stops it" in box.output(), seconds=180)
+        assert box.fetch("/healthz")[0] == 200
+        assert box.stop() == 0
+    assert box.output().count("Ctrl-C stops it") == 1
 
 
 @pytest.mark.parametrize("command", ["up", "check"])

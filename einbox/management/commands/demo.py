@@ -1,5 +1,6 @@
 """`manage.py demo`: the demo's log-ins with the codes of this moment; `demo post` sends its mail once."""
 
+import smtplib
 import time
 from typing import Any
 
@@ -26,8 +27,20 @@ class Command(BaseCommand):
         if action == "show":
             self.stdout.write(guide.text())
             return
+        if switch.is_on(settings.HOME) and not Outage.objects.filter(closed_at=None).exists():
+            raise CommandError(
+                "The simulated primary is on, so einbox asks senders to come back later (451). "
+                "Switch it off first: `primary off`, then `demo post` again."
+            )
         self._wait_for_the_outage()
-        count = post.send(settings.SMTP)
+        try:
+            count = post.send(settings.SMTP)
+        except (OSError, smtplib.SMTPException) as error:
+            message = (
+                f"The demo's mail was not taken ({error}). einbox takes it while it runs (`up`) and the simulated "
+                "primary is off (`primary off`)."
+            )
+            raise CommandError(message) from error
         organisation.mail_sent_marker().touch(mode=0o600)
         self.stdout.write(f"einbox: {count} demo messages have arrived.")
 

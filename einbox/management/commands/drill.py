@@ -51,6 +51,7 @@ class Command(BaseCommand):
             raise CommandError("--messages must be from 1 to 1,000,000 and --sessions from 1 to 200.")
         first_start.prepare_home(settings.HOME)
         first_start.migrate()
+        first_start.refuse_other_keys()
         first_start.collect_static()
         plan = Plan(**{name: options[name] for name in ("messages", "sessions", "seed", "pace")})
         logs = tempfile.mkdtemp(prefix="drill-", dir=settings.HOME)

@@ -12,15 +12,17 @@ from django.utils import timezone
 from audit.operator import operator
 from einbox import recovery_sheet, rotation
 from einbox.first_start import only_one
-from einbox.keys import new_field_key
+from einbox.keys import new_field_key, new_secret_key
 
 
 class Command(BaseCommand):
-    help = "Keys: show (the recovery sheet), confirm (a copy of it), new, rotate, rewrap."
+    help = (
+        "Keys: show (the recovery sheet), confirm (a copy), new (a field key), secret (a secret key), rotate, rewrap."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=("show", "confirm", "new", "rotate", "rewrap"))
+        parser.add_argument("action", choices=("show", "confirm", "new", "secret", "rotate", "rewrap"))
         parser.add_argument("--fingerprint", help="from the sheet; asked for when absent")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
@@ -45,7 +47,11 @@ class Command(BaseCommand):
         self.stdout.write("Confirmed: a copy of the keys exists outside this installation.")
 
     def new(self, _options: dict[str, Any]) -> None:
+        """From the command line answered before there are settings (einbox.without_settings), like `secret`."""
         self.stdout.write(new_field_key())
+
+    def secret(self, _options: dict[str, Any]) -> None:
+        self.stdout.write(new_secret_key())
 
     def rotate(self, _options: dict[str, Any]) -> None:
         """Add a newest key to the key file and rewrap. Needs einbox stopped: its processes know only the old keys."""

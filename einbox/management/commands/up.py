@@ -12,9 +12,14 @@ from django.utils import timezone
 from einbox import first_start
 from einbox.simulation import guide, organisation
 from einbox.supervisor import Service, Supervisor
+from einbox.webserver import answers
 from einbox.worker import is_embedded
 
 STOP_ORDER = ("smtpd", "web", "worker", "beat", "watch", "primary")
+
+PRIMARY_REMEDY = (
+    "set EINBOX_SMTP to a host:port whose next port is free, too: the demo's simulated primary listens one above it."
+)
 
 
 class Command(BaseCommand):
@@ -26,24 +31,33 @@ class Command(BaseCommand):
         os.umask(0o077)
         first_start.prepare_home(settings.HOME)
         with first_start.only_one(settings.HOME):
+            first_start.check_certificates("web", "smtpd")
             first_start.check_port(settings.WEB, "EINBOX_WEB")
             first_start.check_port(settings.SMTP, "EINBOX_SMTP")
             first_start.migrate()
+            first_start.refuse_other_keys()
             first_start.collect_static()
             organisation.refuse_exposure()
             if settings.DEMO:
                 organisation.ensure(now=timezone.now())
             demo = organisation.exists()
             connections.close_all()
-            self._greet(demo=demo)
-            Supervisor(services(demo=demo), settings.HOME / "processes.json").run()
+            if demo:
+                first_start.check_port(organisation.primary_address(), "EINBOX_SMTP", PRIMARY_REMEDY)
+            Supervisor(
+                services(demo=demo), settings.HOME / "processes.json", until_ready=lambda: self._greet(demo=demo)
+            ).run()
             self.stdout.write("einbox has stopped.")
 
-    def _greet(self, *, demo: bool) -> None:
+    def _greet(self, *, demo: bool) -> bool:
+        """Say where it is once the pages answer; whether that was so."""
+        if not answers(settings.WEB, tls=bool(settings.TLS_CERT)):
+            return False
         if demo:
             self.stdout.write(guide.text())
         self.stdout.write(f"einbox: {settings.PUBLIC_URL} (mail: {settings.SMTP}). Ctrl-C stops it.")
         self.stdout.flush()
+        return True
 
 
 def services(*, demo: bool) -> list[Service]:

@@ -124,6 +124,8 @@
   document.addEventListener("DOMContentLoaded", () => {
     fit();
     tick();
+    const here = $(".list [aria-current]"); /* the open message may lie further down in the list beside it */
+    if (here) here.scrollIntoView({ block: "nearest" });
     const box = $("#keys-on");
     if (box) box.checked = keysOn();
   });

@@ -1,6 +1,6 @@
 """`manage.py outage list|open|close|schedule|announce`: outages by people's word."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -15,6 +15,8 @@ from spool.management.rows import print_rows
 from spool.models import Outage, PlannedOutage, Route
 from spool.queue import outage, queries, scope
 from spool.queue.outage import OutageError
+
+WHEN = "ISO 8601, such as 2027-01-30T22:00+01:00; without a zone it is in EINBOX_TIME_ZONE. Shown in UTC."
 
 
 def moment(text: str) -> datetime:
@@ -50,9 +52,9 @@ class Command(BaseCommand):
             else:
                 one.add_argument("--reason", required=True)
             if act == "schedule":
-                one.add_argument("--from", dest="starts_at", type=moment, required=True, metavar="TIME")
+                one.add_argument("--from", dest="starts_at", type=moment, required=True, metavar="TIME", help=WHEN)
             if act in ("open", "schedule"):
-                one.add_argument("--until", type=moment, metavar="TIME")
+                one.add_argument("--until", type=moment, metavar="TIME", help=WHEN)
         for one in acts.choices.values():
             one.add_argument("--json", action="store_true")
 
@@ -119,8 +121,8 @@ class Command(BaseCommand):
             "route": plan.route.name,
             "kind": "planned",
             "state": "to come",
-            "starts_at": plan.starts_at,
-            "until": plan.until,
+            "starts_at": plan.starts_at.astimezone(UTC),  # as the list of them, whatever zone was typed
+            "until": plan.until and plan.until.astimezone(UTC),
             "reason": plan.reason,
         }
 
@@ -135,7 +137,7 @@ class Command(BaseCommand):
             "down_at": row.down_at,
             "recovering_at": row.recovering_at,
             "closed_at": row.closed_at,
-            "until": row.until,
+            "until": row.until and row.until.astimezone(UTC),
             "reason": row.reason,
             **{name: account[name] for name in ("accepted", "delivered", "held")},
         }

@@ -6,12 +6,13 @@ import stat
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_otp.oath import totp
 
 from accounts.models import User
 from einbox.env import SettingsError
-from einbox.simulation import guide, organisation, post
+from einbox.simulation import guide, organisation, post, switch
 from spool.models import Domain, Mailbox
 from tests.doubles.installation import Installation, free_port
 from tests.waiting import wait_for
@@ -43,6 +44,25 @@ def test_the_guide_shows_the_code_of_this_moment(home: Path) -> None:
     key = base64.b32decode(secret + "=" * (-len(secret) % 8))
     assert guide.code_for(secret) in {f"{totp(key, drift=drift):06d}" for drift in (-1, 0)}
     assert all(person.email in guide.text() for person in organisation.PEOPLE)
+
+
+@pytest.mark.django_db
+def test_with_the_primary_on_it_is_said_how_to_begin_again(home: Path) -> None:
+    organisation.ensure(now=timezone.now())
+    assert "To begin again" not in guide.text()
+    switch.turn(home, on=True)
+    assert 'primary off", then make manage ARGS="demo post"' in guide.text()
+    with pytest.raises(CommandError, match=r"primary is on.*`primary off`"):
+        call_command("demo", "post")
+
+
+@pytest.mark.django_db
+def test_demo_mail_that_nobody_takes_ends_in_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    organisation.ensure(now=timezone.now())
+    monkeypatch.setattr("einbox.simulation.post.GIVE_UP_SECONDS", 0.0)
+    monkeypatch.setattr("einbox.management.commands.demo.OUTAGE_SECONDS", 0.0)
+    with pytest.raises(CommandError, match=r"was not taken .*within 0 s.*primary off"):
+        call_command("demo", "post")
 
 
 @pytest.mark.django_db

@@ -129,6 +129,7 @@ def test_the_account_adds_up_and_the_timeline_explains(client: Client, mailbox: 
     assert "It adds up" in page
     assert "power" in page
     assert "4 held" in page
+    assert "The oldest mail has waited 2" in page
     assert "1 delivered" in page
 
 

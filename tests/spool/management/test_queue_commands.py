@@ -157,6 +157,16 @@ def test_outage_open_close_twice_and_unknown() -> None:
     assert Outage.objects.get().announced_by.startswith("operator:")
 
 
+def test_planned_times_are_shown_in_utc_whatever_was_typed() -> None:
+    domain = make_domain()
+    year = timezone.now().year + 1
+    times = ("--from", f"{year}-01-30T22:00+01:00", "--until", f"{year}-01-31T02:00+01:00")
+    (made,) = manage("outage", "schedule", domain.name, *times, "--reason", "x")
+    (listed,) = manage("outage", "list")
+    assert (made["starts_at"], made["until"]) == (listed["starts_at"], listed["until"])
+    assert made["starts_at"].startswith(f"{year}-01-30 21:00:00+00:00")
+
+
 def test_outage_schedule_and_call_off() -> None:
     domain = make_domain()
     year = timezone.now().year + 1

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from spool.enums import FINISHED, DeliveryState
 from spool.mime.headers import scan
 from spool.models import Delivery, MergedAcceptance, Message
 from spool.queue import content, files, ingest
@@ -65,6 +66,23 @@ def test_a_retry_is_merged_into_the_first_delivery() -> None:
     assert (Message.objects.count(), Delivery.objects.count()) == (1, 1)
     merge = MergedAcceptance.objects.get()
     assert (merge.delivery_id, merge.peer) == (first.delivery_ids[0], "2001:db8::1")
+
+
+@pytest.mark.parametrize("state", sorted(set(FINISHED) - {DeliveryState.DELIVERED}))
+def test_what_nobody_got_is_no_place_to_merge_into(state: str) -> None:
+    """Its 250 would be a promise that was broken before it was given."""
+    item = incoming("anna@example.test", "ben@example.test")
+    [first] = store(item)
+    gone, kept = first.delivery_ids
+    Delivery.objects.filter(pk=gone).update(state=state, finished_at=NOW)
+    [again, third] = store(item, item)
+    assert again.message_id != first.message_id
+    assert Delivery.objects.get(pk=again.delivery_ids[0]).forward_path == "anna@example.test"
+    assert (len(again.delivery_ids), again.merged_ids) == (1, (kept,))
+    assert (third.delivery_ids, set(third.merged_ids)) == ((), {again.delivery_ids[0], kept})
+    assert store(item)[0].delivery_ids == ()
+    Delivery.objects.filter(pk=gone).update(state=DeliveryState.DELIVERED)
+    assert gone in store(item)[0].merged_ids
 
 
 def test_a_retry_in_the_same_batch_is_merged() -> None:

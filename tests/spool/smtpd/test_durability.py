@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 from django.db.models import Count
+from django.test import override_settings
 
 from spool.models import Counter, Delivery, Mailbox, MergedAcceptance, Message
 from spool.queue import content
@@ -170,6 +171,23 @@ def test_only_the_guilty_message_of_a_batch_fails(anna: Mailbox) -> None:
     outcomes = dict(Committer(lambda _outcomes: None).commit(jobs))
     assert [outcomes[job] is not None for job in jobs] == [True, False, True]
     assert Message.objects.count() == 2
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(("lanes", "processes", "most"), [(2, 1, 500), (16, 2, 125), (16, 64, 3)])
+def test_batches_of_many_lanes_leave_room_in_the_table_of_locks(
+    anna: Mailbox, lanes: int, processes: int, most: int
+) -> None:
+    batches: list[int] = []
+    with override_settings(SMTPD_PROCESSES=processes):
+        committer = Committer(lambda outcomes: batches.append(len(outcomes)), lanes=lanes)
+    good = Recipient(anna.address, anna.domain.route_id, anna.pk)
+    for _ in range(600):
+        committer.submit(Job(Incoming(make_raw(), (good,))))
+    committer.begin()
+    committer.finish(timeout=30)
+    assert max(batches) == most
+    assert Message.objects.count() == sum(batches) == 600
 
 
 @pytest.mark.services

@@ -162,3 +162,15 @@ def test_an_open_page_loses_its_write_button_when_the_server_is_back(
     assert status == 200
     assert '<a id="write' not in body
     assert '<span id="write-nav" class="unseen" hx-swap-oob="true">The mail server is working' in body
+
+
+def test_the_sentence_beside_the_list_goes_along_with_it(house: House, as_user: Callable[[User], Client]) -> None:
+    """Beside an open message there is none."""
+    make_message(mailbox=house.annas)
+    client = as_user(house.anna)
+    assert '<p id="choose">Choose a message' in client.get("/").content.decode()
+    Delivery.objects.update(state=DeliveryState.DELIVERED, finished_at=timezone.now() - timedelta(minutes=1))
+    for size in ("full", "line"):
+        body = client.get(f"/live?status={size}", headers=BACKGROUND).content.decode()
+        assert '<p id="choose" hx-swap-oob="true">Nothing to read.' in body
+    assert 'id="choose"' not in client.get("/live?status=pane", headers=BACKGROUND).content.decode()

@@ -61,6 +61,23 @@ def test_the_body_keeps_nothing_that_acts_or_asks(house: House, as_user: Callabl
     assert "1 remote picture not loaded" in client.get(url(message)).content.decode()
 
 
+def test_each_step_of_mail_to_several_mailboxes_names_its_own(house: House, as_user: Callable[[User], Client]) -> None:
+    one = make_message(mailbox=house.annas)
+    both = make_message(mailboxes=(house.annas, house.sales))
+    client = as_user(house.anna)
+    page = client.get(url(one, "story")).content.decode()
+    assert "Then it goes to your normal mailbox by itself" in page
+    page = client.get(url(both, "story")).content.decode()
+    assert "anna@example.test: then it goes to that mailbox by itself" in page
+    assert "Sales, sales@example.test: then it goes to that mailbox by itself" in page
+
+
+def test_a_search_begins_beside_an_open_message_too(house: House, as_user: Callable[[User], Client]) -> None:
+    page = as_user(house.anna).get(url(make_message(mailbox=house.annas))).content.decode()
+    assert 'role="search"' in page
+    assert 'aria-current="true"' in page
+
+
 @pytest.mark.parametrize("place", ["subject", "from", "name", "text"])
 def test_markup_in_headers_names_and_text_stays_text(
     house: House, as_user: Callable[[User], Client], place: str

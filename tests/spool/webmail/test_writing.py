@@ -108,6 +108,15 @@ def test_the_panel_says_what_happens_to_each_recipient(client: Client) -> None:
     assert "Nobody has the address nobody@example.test here." in answer["fate"]
 
 
+def test_a_draft_is_saved_once_its_writer_wrote(client: Client) -> None:
+    opened = open_draft(client, reverse("spool:compose"))
+    page, save = (reverse(f"spool:{name}", args=[opened.draft.public_id]) for name in ("draft", "draft-save"))
+    assert client.post(save, {"version": opened.version}).json()["said"] == ""
+    assert "Draft saved" not in client.get(page).content.decode()
+    assert client.post(save, {"version": opened.version, "body": "Hello"}).json()["said"]
+    assert "Draft saved" in client.get(page).content.decode()
+
+
 def test_sending_leads_to_a_page_that_says_where_it_is(client: Client) -> None:
     opened = open_draft(client, reverse("spool:compose"))
     response = post(client, opened, to="ottilie@outside.example", subject="Hello", body="Text")

@@ -1,0 +1,63 @@
+"""Certificates and their keys, looked at before anything starts: there, readable, PEM, and of one pair.
+
+Reads the files that settings name and nothing else. The servers read them again by themselves.
+"""
+
+import os
+import ssl
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from einbox.env import SettingsError
+
+PKCS8 = b"-----BEGIN PRIVATE KEY-----"
+
+
+def check(setting: str, certificate: str, key: str, *, pkcs8: bool = False) -> None:
+    """Raises SettingsError that names `setting`_CERT or `setting`_KEY when the pair cannot be used; none is fine."""
+    if not certificate:
+        return
+    chain, secret = _read(f"{setting}_CERT", certificate), _read(f"{setting}_KEY", key)
+    try:
+        own = x509.load_pem_x509_certificates(chain)[0].public_key()
+    except ValueError as error:
+        message = f"{setting}_CERT: {certificate} holds no certificate in PEM form."
+        raise SettingsError(message) from error
+    try:
+        public = load_pem_private_key(secret, password=None).public_key()
+    except (ValueError, TypeError) as error:  # TypeError: it is encrypted
+        message = f"{setting}_KEY: {key} holds no private key in PEM form without a password."
+        raise SettingsError(message) from error
+    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    if own.public_bytes(*form) != public.public_bytes(*form):
+        message = (
+            f"{setting}_CERT and {setting}_KEY do not belong together: {key} is not the key of the first certificate "
+            f"in {certificate}."
+        )
+        raise SettingsError(message)
+    if pkcs8 and PKCS8 not in secret:
+        message = (
+            f"{setting}_KEY: {key} must be PKCS #8 (BEGIN PRIVATE KEY); "
+            "`openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW` makes it so."
+        )
+        raise SettingsError(message)
+    _load(setting, certificate, key)
+
+
+def _read(name: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        message = f"{name}: {path} cannot be read ({os.strerror(error.errno or 0)})."
+        raise SettingsError(message) from error
+
+
+def _load(setting: str, certificate: str, key: str) -> None:
+    """As the servers do: what OpenSSL refuses, they refuse."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        message = f"{setting}_CERT and {setting}_KEY cannot be used ({error})."
+        raise SettingsError(message) from error
