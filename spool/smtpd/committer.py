@@ -1,11 +1,9 @@
 """Group commit: takes all that is pending from all sessions, writes it in one transaction, then they get their 250.
 
-No timer: the next batch gathers while the previous one is synced. Runs in threads of its own, in smtpd's writer process
-(tests may have it in theirs), and touches no socket. In doubt the outcome is None, which a session answers with 451
-(rule 1).
+No timer: the next batch gathers while the previous one is synced. Runs in threads of its own, in smtpd's writer
+process, and touches no socket. In doubt the outcome is None, which a session answers with 451 (rule 1).
 """
 
-import asyncio
 import logging
 import threading
 import time
@@ -71,16 +69,6 @@ class Commits(Protocol):
     async def stop(self, *, timeout: float) -> None: ...
 
 
-def in_process(report: Report, *, lanes: int = 1) -> "Committer":
-    """Commits by threads of this process, for a server in the running loop."""
-    loop = asyncio.get_running_loop()
-
-    def in_the_loop(outcomes: Sequence[Outcome]) -> None:
-        loop.call_soon_threadsafe(report, outcomes)
-
-    return Committer(in_the_loop, lanes=lanes)
-
-
 class Committer:
     """`lanes` threads, each with a connection of its own. `report` is called from them."""
 
@@ -96,9 +84,6 @@ class Committer:
         self._threads = [
             threading.Thread(target=self._run, name=f"smtpd-commit-{n}", daemon=True) for n in range(count)
         ]
-
-    async def start(self) -> None:
-        self.begin()
 
     def begin(self) -> None:
         for thread in self._threads:
@@ -117,9 +102,6 @@ class Committer:
                 self._jobs.remove(job)
         if waits and job.ready is not None:
             content.discard(job.ready.content)
-
-    async def stop(self, *, timeout: float) -> None:
-        await asyncio.to_thread(self.finish, timeout=timeout)
 
     def finish(self, *, timeout: float) -> None:
         """Finish what is pending, then end the threads."""

@@ -5,9 +5,11 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 
 from einbox.drill.stage import free_ports
@@ -63,22 +65,13 @@ def production(database_url: str, broker_url: str) -> dict[str, str]:
     }
 
 
-class fresh_database:  # noqa: N801 - reads as a function
-    """A database beside the one of `url`, dropped at the end."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.name = f"einbox_fault_{secrets.token_hex(4)}"
-
-    def __enter__(self) -> str:
-        self._run(f'CREATE DATABASE "{self.name}"')
-        return urlunsplit(urlsplit(self.url)._replace(path=f"/{self.name}"))
-
-    def __exit__(self, *_: object) -> None:
-        self._run(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
-
-    def _run(self, statement: str) -> None:
-        import psycopg
-
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(statement)
+@contextmanager
+def fresh_database(url: str) -> Iterator[str]:
+    """The URL of a database beside the one of `url`, dropped at the end."""
+    name = f"einbox_fault_{secrets.token_hex(4)}"
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+        finally:
+            server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
