@@ -156,7 +156,7 @@ def begin(
         draft.sealed = _seal(draft.pk, typed.cleaned(), pristine=True)
         draft.save(force_insert=True)
     for name, kind, data in files:
-        attach(user, draft, name=name, content_type=kind, data=data)
+        attach(user, draft, name=name, content_type=kind, data=data, by_writer=False)
     return draft
 
 
@@ -248,8 +248,13 @@ def discard(user: User, draft: Draft, *, now: datetime) -> None:
     row.delete()
 
 
-def attach(user: User, draft: Draft, *, name: str, content_type: str, data: bytes) -> DraftAttachment:
-    """Add a file, sealed. Raises DraftError beyond MAX_FILES or MAX_OCTETS, DraftMissingError."""
+def attach(
+    user: User, draft: Draft, *, name: str, content_type: str, data: bytes, by_writer: bool = True
+) -> DraftAttachment:
+    """Add a file, sealed; by the writer's hand it makes the draft worth keeping.
+
+    Raises DraftError beyond MAX_FILES or MAX_OCTETS, DraftMissingError.
+    """
     kind = content_type[:100] if content_type.isascii() and content_type.isprintable() else "application/octet-stream"
     file = DraftAttachment(name=safe_name(name[:200], kind, 1)[:200], content_type=kind, size=len(data))
     file.sealed = seal(data, f"draft-attachment:{file.pk}")  # slow: before the transaction
@@ -266,8 +271,18 @@ def attach(user: User, draft: Draft, *, name: str, content_type: str, data: byte
             )
         file.draft = row
         file.save(force_insert=True)
+        if by_writer:
+            _keep(row)
         _record_file(Tag.DRAFT_FILE_ADDED, row, file)
     return file
+
+
+def _keep(row: Draft) -> None:
+    """No longer a page that nobody wrote on."""
+    stored = _read(row)
+    if stored.pristine:
+        row.sealed = _seal(row.pk, stored.fields, tab=stored.tab)
+        row.save(update_fields=["sealed"])
 
 
 def detach(user: User, draft: Draft, file_id: str) -> None:

@@ -108,6 +108,19 @@ def test_pages_nobody_wrote_on_are_forgotten(user: User, mailbox: Mailbox) -> No
     assert Draft.objects.count() == 1
 
 
+def test_a_page_with_a_file_of_the_writers_is_kept_one_with_forwarded_files_is_not(
+    user: User, mailbox: Mailbox
+) -> None:
+    file = ("a.txt", "text/plain", b"octets")
+    drafts.begin(user, mailbox, Fields(kind="forward"), now=NOW, files=[file])
+    draft = begin(user, mailbox)
+    drafts.attach(user, draft, name="a.txt", content_type="text/plain", data=b"octets")
+    assert [one.draft.pk for one in drafts.kept(user)] == [draft.pk]
+    drafts.begin(user, mailbox, Fields(), now=NOW + timedelta(days=2))
+    assert Draft.objects.filter(pk=draft.pk).exists()
+    assert Draft.objects.count() == 2
+
+
 def test_files_beyond_25_mb_or_20_are_refused_with_a_sentence(user: User, mailbox: Mailbox) -> None:
     draft = begin(user, mailbox)
     drafts.attach(user, draft, name="big.bin", content_type="", data=bytes(24_999_990))
