@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from einbox.drill.mail import DrillMail
+from spool.smtpd.replies import UNSURE
 
 TIMEOUT = 30.0  # seconds per reply
 PAUSE = 0.2  # seconds before a retry; a real sender waits minutes
@@ -35,9 +36,13 @@ class SendersLog:
             os.fsync(stream.fileno())
 
 
+# What smtpd says when its writer was lost or hangs: the mail may be kept all the same, and then its retry merges.
+IN_DOUBT = f"{UNSURE.code} {UNSURE.enhanced} "
+
+
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one offer: the accepted recipients, or None where no answer came after the dot."""
+    """The answer to one offer: the accepted recipients; None where no answer came after the dot, or one in doubt."""
 
     accepted: tuple[str, ...] | None
     put_off: tuple[str, ...]
@@ -70,9 +75,12 @@ def offer(port: int, mail: DrillMail, recipients: Sequence[str]) -> Answer:
             code, reply = client.data(mail.content)
         except (OSError, smtplib.SMTPServerDisconnected) as error:
             return Answer(None, tuple(recipients), f"no answer: {type(error).__name__}")
+        said = f"{code} {reply.decode('utf-8', 'replace')}"
+        if said.startswith(IN_DOUBT):
+            return Answer(None, tuple(recipients), said)
         accepted = taken if code == 250 else ()
         rest = tuple(recipient for recipient in recipients if recipient not in accepted)
-        return Answer(accepted, rest, f"{code} {reply.decode('utf-8', 'replace')}")
+        return Answer(accepted, rest, said)
 
 
 def verdict(port: int, mail: DrillMail) -> str:
