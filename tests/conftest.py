@@ -120,6 +120,14 @@ def quickly_emptied_tables() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def trusted_storage() -> None:
+    """A storage that failed in one test is asked again in the next, not half a minute later."""
+    from spool.queue import files
+
+    files.resume()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def droppable_database() -> Iterator[None]:
     """Drop PostgreSQL's test database although a session of a process that a test killed may still be ending."""
