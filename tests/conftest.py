@@ -112,6 +112,7 @@ def quickly_emptied_tables() -> Iterator[None]:
     from tests.emptying import empty
 
     def clear_up(case: TransactionTestCase) -> None:
+        # The stubs leave out Django's private names; the hook that calls this is one itself.
         for name in case._databases_names(include_mirrors=False):  # type: ignore[attr-defined]
             empty(connections[name])
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import stat
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,24 @@ def test_sigkill_of_the_parent_leaves_no_orphan(box: Installation) -> None:
         wait_for(lambda: not tree(box.home), seconds=20, what="all processes to leave")
 
 
+def successor(box: Installation, service: str, old: int) -> int | None:
+    """The process that took the place of `old`."""
+    current = box.pids().get(service)
+    return current if current != old else None
+
+
+def refused(box: Installation, port: int) -> str:
+    """What `up` says where another program listens on `port`."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen(1)
+        result = box.manage("up")
+    assert result.returncode != 0
+    assert f"127.0.0.1:{port} is taken" in result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
 def test_every_killed_child_comes_back(box: Installation) -> None:
     with box:
         box.wait_until_up()
@@ -59,7 +78,8 @@ def test_every_killed_child_comes_back(box: Installation) -> None:
         for service in services:
             old = box.pids()[service]
             os.kill(old, signal.SIGKILL)
-            new = wait_for(lambda s=service, o=old: box.pids().get(s) not in {None, o} and box.pids()[s], seconds=20)  # type: ignore[misc]
+            new = wait_for(partial(successor, box, service, old), seconds=20)
+            assert new
             assert alive(new)
         box.wait_until_up()
 
@@ -84,26 +104,12 @@ def test_a_second_up_on_the_same_home_is_refused(box: Installation) -> None:
 
 
 def test_a_taken_port_is_said(box: Installation) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", box.web_port))
-        taken.listen(1)
-        result = box.manage("up")
-    assert result.returncode != 0
-    assert f"127.0.0.1:{box.web_port} is taken" in result.stderr
-    assert "EINBOX_WEB" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert "EINBOX_WEB" in refused(box, box.web_port)
 
 
 def test_the_taken_port_of_the_simulated_primary_is_said(box: Installation) -> None:
     box.environment["EINBOX_DEMO"] = "1"
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", box.smtp_port + 1))
-        taken.listen(1)
-        result = box.manage("up")
-    assert result.returncode != 0
-    assert f"127.0.0.1:{box.smtp_port + 1} is taken" in result.stderr
-    assert "simulated primary listens one above" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert "simulated primary listens one above" in refused(box, box.smtp_port + 1)
 
 
 def test_where_it_is_is_said_once_and_when_it_answers(box: Installation) -> None:
