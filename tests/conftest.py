@@ -154,19 +154,21 @@ def collected_static_files() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def watched_logs() -> Iterator[None]:
-    """Look at every log line of the run for planted secrets."""
+    """Plant the secrets of the run, and look at its log lines for them."""
     planted.plant_constants()
-    root = logging.getLogger()
-    root.addHandler(planted.watcher)
     with pytest.MonkeyPatch.context() as patch:
         planted.observe_makers(patch)
         yield
-    root.removeHandler(planted.watcher)
+    logging.getLogger().removeHandler(planted.watcher)
 
 
 @pytest.fixture(autouse=True)
 def no_secret_in_a_log(watched_logs: None) -> Iterator[None]:
-    """Fail the test during which a secret came into a log."""
+    """Fail the test during which a secret came into a log.
+
+    The watcher is put back each time: a Celery worker that starts in this process configures logging anew.
+    """
+    logging.getLogger().addHandler(planted.watcher)
     yield
     if leaks := planted.watcher.told():
         pytest.fail("secrets in logs: " + "; ".join(leaks), pytrace=False)
