@@ -7,6 +7,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from http.client import HTTPException
 from http.cookiejar import CookieJar
 
 from django_otp.oath import totp
@@ -121,7 +122,7 @@ class Person:
                 said = " ".join(TAGS.sub(" ", error.read().decode("utf-8", "replace")).split())
                 message = f"{request.full_url} answered {error.code}: {said[300:1500]}"
                 raise DrillPersonError(message) from error
-            except OSError as error:
+            except (OSError, HTTPException) as error:  # the latter: the server died within its answer
                 if time.monotonic() > deadline:
                     message = f"{request.full_url} did not answer ({type(error).__name__})"
                     raise DrillPersonError(message) from error
