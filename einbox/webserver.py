@@ -1,35 +1,44 @@
 """The web process: Granian serves the WSGI application, static files included (WhiteNoise).
 
-Granian's worker processes are bound to this process, so that none outlives it.
+Granian's worker processes are bound to this process, so that none outlives it. They read the certificate when they
+start; a renewed one reaches people by fresh workers, one after the other.
 """
 
 import http.client
+import logging
 import os
 import ssl
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import connections
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from einbox import certificates
 from einbox.env import HostPort, SettingsError
 from einbox.process import end_with
 from einbox.simulation.organisation import refuse_exposure
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 RESPAWN_SECONDS = 0.5  # a worker that dies twice within this ends the web process; the supervisor starts it again
 KILL_SECONDS = 2
 ANSWER_SECONDS = 0.5
 HEADER_MILLISECONDS = 10_000  # a request's head must have arrived by then
+TLS_MINIMUM = SSLProtocols.tls13
+RENEWAL_SECONDS = 5.0  # between two looks at the files of the certificate
 
 
-def answers(address: HostPort, *, tls: bool) -> bool:
-    """Whether a web server on this machine answers a request, with whatever; waits a moment at most."""
+def answers(address: HostPort, *, tls: bool, host: str = "localhost") -> bool:
+    """Whether a web server on this machine answers a request for `host`, with whatever; waits a moment at most."""
     unverified = ssl._create_unverified_context() if tls else None  # noqa: SLF001, S323 - asks ourselves, tells nothing
     there: http.client.HTTPConnection
     if unverified:
@@ -37,7 +46,7 @@ def answers(address: HostPort, *, tls: bool) -> bool:
     else:
         there = http.client.HTTPConnection(address.host, address.port, timeout=ANSWER_SECONDS)
     try:
-        there.request("GET", "/healthz")
+        there.request("GET", "/healthz", headers={"Host": host})
         there.getresponse()
     except (OSError, http.client.HTTPException):
         return False
@@ -59,7 +68,31 @@ def serve() -> None:
 
     refuse_exposure()
     connections.close_all()  # a worker must not inherit an open connection
-    _server().serve(target_loader=load)
+    seen = certificates.mark(settings.TLS_CERT, settings.TLS_KEY)
+    server = _server()
+    if settings.TLS_CERT:
+        threading.Thread(target=_follow_renewals, args=(server, seen), daemon=True, name="certificate").start()
+    server.serve(target_loader=load)
+
+
+def _follow_renewals(server: MPServer, seen: certificates.Mark) -> None:
+    """Let fresh workers take over when the files are no longer as `seen`; an unusable pair changes nothing."""
+    while True:
+        time.sleep(RENEWAL_SECONDS)
+        if (now := certificates.mark(settings.TLS_CERT, settings.TLS_KEY)) == seen:
+            continue
+        seen = now
+        try:
+            certificates.check("EINBOX_TLS", settings.TLS_CERT, settings.TLS_KEY, pkcs8=True)
+            # Again, for the server remembers where links led.
+            server.build_ssl_context(
+                Path(settings.TLS_CERT), Path(settings.TLS_KEY), None, TLS_MINIMUM, None, [], False
+            )
+        except (SettingsError, OSError, ssl.SSLError) as error:
+            log.warning("the new certificate cannot be used, the old one stays: %s", error)
+            continue
+        log.info("the certificate has changed; fresh workers take over")
+        server.signal_handler_reload()  # type: ignore[no-untyped-call]
 
 
 def _server() -> MPServer:
@@ -77,6 +110,7 @@ def _server() -> MPServer:
             backlog=BACKLOG,
             ssl_cert=Path(settings.TLS_CERT) if settings.TLS_CERT else None,
             ssl_key=Path(settings.TLS_KEY) if settings.TLS_KEY else None,
+            ssl_protocol_min=TLS_MINIMUM,
             log_level=LogLevels.error,
             respawn_failed_workers=True,
             respawn_interval=RESPAWN_SECONDS,

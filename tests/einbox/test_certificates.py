@@ -1,9 +1,11 @@
-"""Certificates that cannot be used stop the start with a sentence that names the setting and the file."""
+"""Certificates that cannot be used stop the start with a sentence; renewed ones are served without a new start."""
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -17,6 +19,7 @@ from einbox import certificates
 from einbox.env import SettingsError
 from tests.doubles.installation import Installation
 from tests.spool.smtp.certificates import make_certificate
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.pure
 
@@ -72,3 +75,41 @@ def test_up_starts_nothing_with_a_missing_certificate(tmp_path: Path, setting: s
     assert f"{setting}_CERT: {missing} cannot be read" in ended.stderr
     assert "Ctrl-C" not in ended.stdout
     assert "Traceback" not in ended.stderr
+
+
+def serial(port: int) -> int | None:
+    """Of the certificate that is shown on `port`."""
+    try:
+        pem = ssl.get_server_certificate(("127.0.0.1", port), timeout=5)
+    except (OSError, ssl.SSLError):
+        return None
+    return x509.load_pem_x509_certificate(pem.encode()).serial_number
+
+
+@pytest.mark.slow
+def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
+    """As certbot renews: the names are links, and they lead to new files afterwards."""
+    names = [tmp_path / "cert.pem", tmp_path / "key.pem"]
+    serials = []
+    for turn in ("old", "new"):
+        (tmp_path / turn).mkdir()
+        pair = make_certificate(tmp_path / turn)
+        serials.append(x509.load_pem_x509_certificate(pair[0].read_bytes()).serial_number)
+        if turn == "old":
+            for name, file in zip(names, pair, strict=True):
+                name.symlink_to(file)
+    box = Installation(tmp_path / "home", "web", EINBOX_TLS_CERT=str(names[0]), EINBOX_TLS_KEY=str(names[1]))
+    for command in ("migrate", "collectstatic"):
+        assert box.manage(command, "--no-input").returncode == 0
+    with box:
+        wait_for(lambda: serial(box.web_port) == serials[0], seconds=60, what="the first certificate")
+        for name, file in zip(names, pair, strict=True):
+            name.with_suffix(".next").symlink_to(file)
+            name.with_suffix(".next").replace(name)
+        wait_for(lambda: serial(box.web_port) == serials[1], seconds=60, what="the renewed certificate")
+        names[0].with_suffix(".next").write_text("no certificate")
+        names[0].with_suffix(".next").replace(names[0])
+        wait_for(lambda: "holds no certificate" in box.output(), seconds=60, what="the refusal of a broken one")
+        assert serial(box.web_port) == serials[1]
+        assert box.process is not None
+        assert box.process.poll() is None
