@@ -2,8 +2,8 @@
 
 import os
 import shutil
-import smtplib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,13 @@ from einbox.finding import FAIL, OK, WARN, Finding
 from einbox.health import readiness
 from einbox.sealed import lacking
 from einbox.settings import is_loopback
-from spool.enums import UNFINISHED, MailboxKind, RouteState
-from spool.models import Delivery, Domain, Mailbox, Route, RouteHost
+from spool.enums import UNFINISHED, MailboxKind, RouteState, TlsPolicy
+from spool.models import Delivery, Domain, Mailbox, Route
 from spool.queue import domains, scope
 from spool.queue.expiry import EXPIRES_SOON
+from spool.queue.probe import Target, probe, target_of
+from spool.smtp.replies import Phase
+from spool.smtp.session import Endpoint
 from spool.smtpd.limits import Limits
 
 DISK_COMFORT = 5 * 2**30
@@ -42,7 +45,7 @@ VERIFY_EVERY = timedelta(hours=1)  # the watch does it every few minutes
 QUEUE_OLD = timedelta(hours=4)  # while the route is up
 CLOCK_SLACK = timedelta(minutes=1)
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)  # a clock before this was never set
-DIAL_SECONDS = 5.0
+PROBE_SECONDS = 5.0  # for each step
 
 
 Check = Callable[[datetime], Iterator[Finding]]
@@ -172,8 +175,9 @@ def _primaries(_now: datetime) -> Iterator[Finding]:
     if not routes:
         yield Finding("domains", FAIL, "No domain is protected yet: `domain add NAME --primary HOST:PORT`.")
     for route in routes:
-        for host in route.hosts.all():
-            yield _dial(route, host)
+        target = target_of(route, helo=settings.SMTP_HOSTNAME, timeout=PROBE_SECONDS)
+        for host in target.endpoints:
+            yield _ask(route, host, target)
             if host.host in {"localhost", "127.0.0.1", "::1", os.uname().nodename}:
                 sentence = f"{host} is this very machine: what takes it down takes einbox down."
                 yield Finding(f"shared fate {route}", WARN, sentence)
@@ -191,14 +195,16 @@ def _signatures(_now: datetime) -> Iterator[Finding]:
             yield from signing_keys.examine(domain, resolver)
 
 
-def _dial(route: Route, host: RouteHost) -> Finding:
-    try:
-        with smtplib.SMTP(timeout=DIAL_SECONDS) as client:
-            code, _text = client.connect(host.host, host.port)
-    except (OSError, smtplib.SMTPException) as error:
-        return Finding(f"primary {route}", FAIL, f"{host} does not answer ({type(error).__name__}).")
-    state = OK if code == 220 else FAIL
-    return Finding(f"primary {route}", state, f"{host} greets with {code}.")
+def _ask(route: Route, host: Endpoint, target: Target) -> Finding:
+    """As the watch asks it, TLS included: a host that this refuses counts as down for ever."""
+    evidence = probe(replace(target, endpoints=(host,)))
+    if evidence.ok:
+        return Finding(f"primary {route}", OK, f"{host} takes mail.")
+    said = f"{evidence.code} {evidence.text}" if evidence.code else evidence.text
+    sentence = f"{host} does not take mail ({evidence.phase}: {said})."
+    if evidence.phase == Phase.STARTTLS and route.tls == TlsPolicy.REQUIRED:
+        sentence += f" Its certificate must be valid for {host.host}; else `domain set NAME --tls opportunistic`."
+    return Finding(f"primary {route}", FAIL, sentence)
 
 
 def _people(_now: datetime) -> Iterator[Finding]:

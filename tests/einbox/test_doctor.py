@@ -20,7 +20,9 @@ from einbox.finding import FAIL, OK, WARN
 from spool.models import Delivery, Domain
 from spool.queue import mailboxes
 from tests.doubles.installation import free_port
+from tests.doubles.primary import Primary
 from tests.factories.spool import make_delivery, make_domain, make_mailbox, make_message, make_route
+from tests.spool.smtp.certificates import make_certificate, server_context
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +59,19 @@ def test_a_shared_mailbox_that_nobody_reads_is_named() -> None:
 def test_a_primary_that_does_not_answer_fails() -> None:
     make_domain("dead.example", route=make_route(name="dead.example", port=free_port()))
     assert states()["primary dead.example"] == FAIL
+
+
+def test_a_primary_is_asked_as_the_watch_asks_it(tmp_path: Path) -> None:
+    """One whose certificate the policy does not accept greets well, and yet no mail ever goes there."""
+    with Primary(tls=server_context(make_certificate(tmp_path))) as primary:
+        route = make_route(name="home.example", port=primary.port, tls="opportunistic")
+        make_domain("home.example", route=route)
+        assert states()["primary home.example"] == OK
+        route.tls = "required"
+        route.save()
+        [said] = [finding for finding in examine(now=timezone.now()) if finding.check == "primary home.example"]
+    assert said.state == FAIL
+    assert "certificate must be valid for 127.0.0.1" in said.sentence
 
 
 def test_a_clock_that_went_back_fails() -> None:
