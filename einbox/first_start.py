@@ -179,7 +179,7 @@ def refuse_other_keys() -> None:
 
 
 def refuse_unprepared(service: str) -> None:
-    """Raise StartError unless `service` can work here: certificate usable, database prepared, keys those of it.
+    """Raise StartError unless `service` can work here: certificate, database and static files ready, keys those of it.
 
     A database that is away is no reason: it may come while the service runs.
     """
@@ -188,6 +188,8 @@ def refuse_unprepared(service: str) -> None:
     try:
         if reason := _unprepared():
             raise StartError(reason)
+        if service == "web" and not _manifest().exists():
+            raise StartError("The static files are not gathered yet: run `manage.py collectstatic --noinput` first.")
         refuse_other_keys()
     except DatabaseError:
         return
@@ -197,11 +199,16 @@ def refuse_unprepared(service: str) -> None:
 
 def collect_static() -> bool:
     """Gather and compress the static files unless that is done and still true; whether anything was to do."""
-    manifest = Path(settings.STATIC_ROOT) / "staticfiles.json"  # written last
+    manifest = _manifest()
     if manifest.exists() and manifest.stat().st_mtime >= _newest_source():
         return False
     call_command("collectstatic", interactive=False, verbosity=0)
     return True
+
+
+def _manifest() -> Path:
+    """Names each gathered file; written last."""
+    return Path(settings.STATIC_ROOT) / "staticfiles.json"
 
 
 def _newest_source() -> float:

@@ -73,3 +73,11 @@ def test_a_database_that_is_away_is_said(tmp_path: Path) -> None:
     assert "The database cannot be used" in ended.stderr
     assert "s3cretword" not in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_pages_without_their_static_files_do_not_start(box: Installation) -> None:
+    assert box.manage("migrate").returncode == 0
+    ended = box.manage("web")
+    assert ended.returncode == 1
+    assert "run `manage.py collectstatic --noinput`" in ended.stderr
+    assert "Traceback" not in ended.stderr
