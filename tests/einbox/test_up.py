@@ -13,6 +13,7 @@ import pytest
 from einbox.env import HostPort
 from einbox.webserver import answers
 from tests.doubles.installation import Installation, alive, tree
+from tests.spool.smtp.certificates import make_certificate
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.pure, pytest.mark.slow]
@@ -123,6 +124,21 @@ def test_where_it_is_is_said_once_and_when_it_answers(box: Installation) -> None
         assert box.fetch("/healthz")[0] == 200
         assert box.stop() == 0
     assert box.output().count("Ctrl-C stops it") == 1
+
+
+def test_a_start_on_every_address_asks_itself_by_its_public_name(box: Installation, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    box.environment |= {
+        "EINBOX_WEB": f"0.0.0.0:{box.web_port}",
+        "EINBOX_PUBLIC_URL": "https://einbox.example.org",
+        "EINBOX_TLS_CERT": str(certificate),
+        "EINBOX_TLS_KEY": str(key),
+    }
+    with box:
+        wait_for(lambda: "Ctrl-C stops it" in box.output(), seconds=180)
+        assert box.stop() == 0
+    assert "Traceback" not in box.output()
+    assert "DisallowedHost" not in box.output()
 
 
 @pytest.mark.parametrize("command", ["up", "check"])

@@ -51,7 +51,7 @@ class Command(BaseCommand):
 
     def _greet(self, *, demo: bool) -> bool:
         """Say where it is once the pages answer; whether that was so."""
-        if not answers(settings.WEB, tls=bool(settings.TLS_CERT)):
+        if not answers(settings.WEB, tls=bool(settings.TLS_CERT), host=settings.PUBLIC_HOST):
             return False
         if demo:
             self.stdout.write(guide.text())
