@@ -43,7 +43,7 @@ clean:
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "einbox needs Python 3.11 or newer; set PYTHON=…" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; } # half of one would pass for a whole one the next time
 
 $(VENV)/run: requirements/run.txt $(VENV)/bin/python
 	@echo "Installing einbox's packages into $(VENV); this happens once." >&2
