@@ -1,5 +1,6 @@
 """The production shape: settings alone, no warning, no secret in any output, no foreign host."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -144,3 +145,26 @@ def test_floods_of_fields_files_and_octets_are_refused_quickly(kind: str) -> Non
     response = Client(enforce_csrf_checks=True, headers={"Host": "localhost"}).post("/account/login/", **request)
     assert response.status_code in {400, 403, 413}
     assert time.process_time() - started < 1
+
+
+def test_no_shipped_proxy_lets_a_client_write_forwarded_headers() -> None:
+    """A web server takes X_Forwarded_For for X-Forwarded-For: nginx drops such names by itself, Caddy when told so."""
+    assert "request_header -*_*" in (ROOT / "deploy/Caddyfile").read_text(encoding="utf-8")
+    nginx = (ROOT / "deploy/nginx.conf").read_text(encoding="utf-8")
+    assert "underscores_in_headers" not in nginx
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in nginx
+
+
+def listed(name: str) -> list[str]:
+    """The values of a setting of the Postfix excerpts, one by one."""
+    text = (ROOT / "deploy/postfix-main.cf").read_text(encoding="utf-8").replace("#", "")
+    _, _, rest = text.partition(f"{name} =\n")
+    lines = itertools.takewhile(lambda line: line.startswith("    "), rest.splitlines())
+    return [line.strip().rstrip(",") for line in lines]
+
+
+@pytest.mark.parametrize("name", ["smtpd_recipient_restrictions", "smtpd_relay_restrictions"])
+def test_the_primarys_own_people_can_still_send_with_our_excerpts(name: str) -> None:
+    own, people, einbox, others = listed(name)
+    assert (own, people, others) == ("permit_mynetworks", "permit_sasl_authenticated", "reject_unauth_destination")
+    assert einbox.startswith("check_client_access")
