@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from django.conf import settings
 from django.test import Client
 
 from einbox.keys import new_field_key
+from manage import SERVICES
 from tests.doubles.installation import ROOT
 
 PLANTED = "planted-secret-" + "q7" * 20
@@ -168,3 +171,53 @@ def test_the_primarys_own_people_can_still_send_with_our_excerpts(name: str) -> 
     own, people, einbox, others = listed(name)
     assert (own, people, others) == ("permit_mynetworks", "permit_sasl_authenticated", "reject_unauth_destination")
     assert einbox.startswith("check_client_access")
+
+
+def deployed(name: str) -> str:
+    return (ROOT / "deploy" / name).read_text(encoding="utf-8")
+
+
+def test_the_image_holds_each_room_and_only_what_is_there() -> None:
+    copied = {line.split()[1] for line in deployed("Dockerfile").splitlines() if line.startswith("COPY ")}
+    rooms = {path.parent.name for path in ROOT.glob("*/apps.py")}
+    assert copied == rooms | {"manage.py", "requirements/production.txt"}
+    assert all((ROOT / source).exists() for source in copied)
+    admitted = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert admitted == copied
+
+
+def test_containers_and_units_are_the_services() -> None:
+    composed = set(re.findall(r'^  (\w+): .*command: \["(\w+)"\]', deployed("compose.yaml"), re.MULTILINE))
+    assert composed == {(service, service) for service in SERVICES}
+    [enabled] = re.findall(r"enable --now ((?:einbox@\w+ ?)+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert {unit.removeprefix("einbox@") for unit in enabled.split()} == SERVICES
+
+
+@pytest.mark.pure
+def test_the_example_of_settings_is_one_and_reads_the_same_in_a_shell(tmp_path: Path) -> None:
+    """systemd and README's shell line both read the file; the commented settings count, too."""
+    key, secret = new_field_key(), PLANTED * 2
+    text = re.sub(r"^#(?=EINBOX_)", "", deployed("environment.example"), flags=re.MULTILINE)
+    text = text.replace("EINBOX_SECRET_KEY=", f"EINBOX_SECRET_KEY={secret}").replace("KEYS=", f"KEYS={key}")
+    (tmp_path / "environment").write_text(text, encoding="utf-8")
+    shell = f'set -a; . "{tmp_path}/environment"; exec env -0'
+    path = {"PATH": os.environ["PATH"]}
+    said = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True, env=path)
+    environment = dict(line.partition("=")[::2] for line in said.stdout.split("\0") if line.startswith("EINBOX_"))
+    assert environment["EINBOX_HELP_LINE"] == "+49 30 0000000"
+    del environment["EINBOX_HOME"]
+    assert manage(tmp_path, "check", **environment).returncode == 0
+
+
+@pytest.mark.pure
+def test_an_environment_without_pip_is_not_left_half_made(tmp_path: Path) -> None:
+    """As on Debian without python3-venv: the next `make install` must not take the remains for an environment."""
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\n[ "$1" = -m ] || exit 0\nmkdir -p "$3/bin"; touch "$3/bin/python"; exit 1\n')
+    python.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements/production.txt").touch()
+    made = subprocess.run(["make", "install", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, check=False)
+    assert made.returncode != 0
+    assert not (tmp_path / ".venv").exists()
