@@ -56,6 +56,14 @@ class JsonFormatter(logging.Formatter):
         return safe(json.dumps(entry, ensure_ascii=True))  # DEL is ASCII and would pass
 
 
+class WithoutTraceback(logging.Filter):
+    """For what any stranger can cause, and as often as they like: the sentence says it all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        return True
+
+
 def configure(options: dict[str, str]) -> None:
     """Django's LOGGING_CONFIG callable."""
     formatter = JsonFormatter if options["format"] == "json" else TextFormatter
@@ -64,11 +72,13 @@ def configure(options: dict[str, str]) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": {"()": formatter}},
+            "filters": {"without_traceback": {"()": WithoutTraceback}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": options["level"]},
             "loggers": {
                 "mail.log": {"level": "WARNING"},
                 "django.request": {"level": "ERROR"},
+                "django.security.DisallowedHost": {"filters": ["without_traceback"]},
                 "celery": {"level": "WARNING"},
                 "kombu": {"level": "WARNING"},
                 "kombu.connection": {"level": "ERROR"},  # memory:// names no host, and it says so each time

@@ -122,8 +122,11 @@ def test_where_it_is_is_said_once_and_when_it_answers(box: Installation) -> None
     with box:
         wait_for(lambda: "Ctrl-C stops it" in box.output(), seconds=180)
         assert box.fetch("/healthz")[0] == 200
+        assert box.fetch("/account/login/", Host="scanner.example")[0] == 400
         assert box.stop() == 0
     assert box.output().count("Ctrl-C stops it") == 1
+    assert box.output().count("Invalid HTTP_HOST header") == 1
+    assert "Traceback" not in box.output()
 
 
 def test_a_start_on_every_address_asks_itself_by_its_public_name(box: Installation, tmp_path: Path) -> None:
