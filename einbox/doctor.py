@@ -33,8 +33,9 @@ from spool.models import Delivery, Domain, Mailbox, Route
 from spool.queue import domains, scope
 from spool.queue.expiry import EXPIRES_SOON
 from spool.queue.probe import Target, probe, target_of
+from spool.queue.routing import smarthost_of, submission_of
+from spool.smtp.client import ConnectError, Endpoint, Timers, connect
 from spool.smtp.replies import Phase
-from spool.smtp.session import Endpoint
 from spool.smtpd.limits import Limits
 
 DISK_COMFORT = 5 * 2**30
@@ -62,6 +63,7 @@ def examine(*, now: datetime) -> list[Finding]:
         _disk,
         _certificates,
         _primaries,
+        _ways_out,
         _names,
         _signatures,
         _people,
@@ -181,6 +183,27 @@ def _primaries(_now: datetime) -> Iterator[Finding]:
             if host.host in {"localhost", "127.0.0.1", "::1", os.uname().nodename}:
                 sentence = f"{host} is this very machine: what takes it down takes einbox down."
                 yield Finding(f"shared fate {route}", WARN, sentence)
+
+
+def _ways_out(_now: datetime) -> Iterator[Finding]:
+    """Logs in where answers leave: the submission server, and the smarthost, which nobody uses before the day."""
+    for route in scope.routes().prefetch_related("hosts").filter(domains__is_drill=False).distinct():
+        if route.submission_url:
+            yield _log_in(f"submission {route}", submission_of, route)
+        if route.smarthost_url:
+            yield _log_in(f"smarthost {route}", smarthost_of, route)
+
+
+def _log_in(check: str, way_of: Callable[[Route], tuple[Endpoint, ...]], route: Route) -> Finding:
+    try:
+        [way] = way_of(route)
+        connect(way, helo=settings.SMTP_HOSTNAME, timers=Timers(quit=1).capped(PROBE_SECONDS)).close()
+    except DecryptionError:
+        return Finding(check, FAIL, "Its password cannot be opened with the keys in use; set it again.")
+    except ConnectError as error:
+        said = f"{error.code} {error.text}" if error.code else error.text
+        return Finding(check, FAIL, f"{way} cannot be used ({error.phase}: {said}); answers would wait there.")
+    return Finding(check, OK, f"{way} takes our log-in." if way.user else f"{way} answers.")
 
 
 def _names(_now: datetime) -> Iterator[Finding]:

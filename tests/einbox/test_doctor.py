@@ -18,7 +18,7 @@ from audit.tags import Tag
 from einbox.doctor import examine
 from einbox.finding import FAIL, OK, WARN
 from spool.models import Delivery, Domain
-from spool.queue import mailboxes
+from spool.queue import domains, mailboxes
 from tests.doubles.installation import free_port
 from tests.doubles.primary import Primary
 from tests.factories.spool import make_delivery, make_domain, make_mailbox, make_message, make_route
@@ -72,6 +72,17 @@ def test_a_primary_is_asked_as_the_watch_asks_it(tmp_path: Path) -> None:
         [said] = [finding for finding in examine(now=timezone.now()) if finding.check == "primary home.example"]
     assert said.state == FAIL
     assert "certificate must be valid for 127.0.0.1" in said.sentence
+
+
+@pytest.mark.parametrize(("password", "state"), [("right", OK), ("wrong", FAIL)])
+def test_the_way_out_is_tried_before_the_day(password: str, state: str) -> None:
+    with Primary(credentials=("einbox", "right")) as relay:
+        url = f"smtp://einbox@127.0.0.1:{relay.port}"
+        hosts = (domains.parse_host(f"127.0.0.1:{relay.port}"),)
+        wanted = domains.Settings(hosts=hosts, smarthost=url, smarthost_password=password)
+        domains.add("home.example", wanted, now=timezone.now())
+        assert states()["smarthost home.example"] == state
+    assert "submission home.example" not in states()
 
 
 def test_a_clock_that_went_back_fails() -> None:
