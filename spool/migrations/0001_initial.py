@@ -23,17 +23,6 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            name='Domain',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=253, unique=True)),
-                ('recipient_policy', models.CharField(choices=[('reject', 'Refuse (550)'), ('defer', 'Put off (450)'), ('dropbox', 'Keep in a named shared mailbox'), ('accept', 'Accept')], default='reject', max_length=16)),
-                ('while_up', models.CharField(choices=[('defer', '451, so that senders use the primary'), ('relay', 'Accept and pass on')], default='defer', max_length=16)),
-                ('is_drill', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-            ],
-        ),
-        migrations.CreateModel(
             name='Heartbeat',
             fields=[
                 ('name', models.CharField(max_length=255, primary_key=True, serialize=False)),
@@ -49,6 +38,91 @@ class Migration(migrations.Migration):
                 ('until', models.DateTimeField()),
                 ('token', models.BigIntegerField(default=0)),
             ],
+        ),
+        migrations.CreateModel(
+            name='Route',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=255, unique=True)),
+                ('tls', models.CharField(choices=[('none', 'Never TLS'), ('opportunistic', 'TLS if offered'), ('required', 'Verified TLS only')], default='opportunistic', max_length=16)),
+                ('submission_url', models.CharField(blank=True, max_length=512)),
+                ('submission_password', models.BinaryField(null=True)),
+                ('smarthost_url', models.CharField(blank=True, max_length=512)),
+                ('smarthost_password', models.BinaryField(null=True)),
+                ('state', models.CharField(choices=[('up', 'Up'), ('suspect', 'Suspect'), ('down', 'Down'), ('recovering', 'Recovering')], default='up', max_length=16)),
+                ('state_since', models.DateTimeField()),
+                ('confirmed_at', models.DateTimeField(null=True)),
+                ('good_probes', models.PositiveIntegerField(default=0)),
+                ('bad_probes', models.PositiveIntegerField(default=0)),
+                ('last_probe_at', models.DateTimeField(null=True)),
+                ('next_probe_at', models.DateTimeField(null=True)),
+                ('probe_wanted_at', models.DateTimeField(null=True)),
+                ('held', models.BooleanField(default=False)),
+            ],
+            options={
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['up', 'suspect', 'down', 'recovering'])), name='route_state_known'), models.CheckConstraint(condition=models.Q(('tls__in', ['none', 'opportunistic', 'required'])), name='route_tls_known')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Domain',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=253, unique=True)),
+                ('recipient_policy', models.CharField(choices=[('reject', 'Refuse (550)'), ('defer', 'Put off (450)'), ('dropbox', 'Keep in a named shared mailbox'), ('accept', 'Accept')], default='reject', max_length=16)),
+                ('while_up', models.CharField(choices=[('defer', '451, so that senders use the primary'), ('relay', 'Accept and pass on')], default='defer', max_length=16)),
+                ('is_drill', models.BooleanField(default=False)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('route', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='domains', to='spool.route')),
+            ],
+            options={
+                'constraints': [models.CheckConstraint(condition=models.Q(('recipient_policy__in', ['reject', 'defer', 'dropbox', 'accept'])), name='domain_recipient_policy_known'), models.CheckConstraint(condition=models.Q(('while_up__in', ['defer', 'relay'])), name='domain_while_up_known')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Outage',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('detected', 'Detected by probes'), ('planned', 'Planned'), ('declared', 'Declared'), ('drill', 'Drill')], default='detected', max_length=16)),
+                ('opened_at', models.DateTimeField()),
+                ('down_at', models.DateTimeField(null=True)),
+                ('recovering_at', models.DateTimeField(null=True)),
+                ('closed_at', models.DateTimeField(null=True)),
+                ('until', models.DateTimeField(null=True)),
+                ('reason', models.CharField(blank=True, max_length=255)),
+                ('announcement', models.CharField(blank=True, max_length=500)),
+                ('announced_at', models.DateTimeField(null=True)),
+                ('announced_by', models.CharField(blank=True, max_length=255)),
+                ('report', models.JSONField(null=True)),
+                ('route', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='outages', to='spool.route')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(condition=models.Q(('closed_at__isnull', True)), fields=('route',), name='outage_one_open_per_route'), models.CheckConstraint(condition=models.Q(('kind__in', ['detected', 'planned', 'declared', 'drill'])), name='outage_kind_known')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Mailbox',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('address', models.CharField(max_length=320, unique=True)),
+                ('kind', models.CharField(choices=[('personal', 'Personal'), ('shared', 'Shared')], default='personal', max_length=16)),
+                ('name', models.CharField(blank=True, max_length=200)),
+                ('is_active', models.BooleanField(default=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('domain', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='mailboxes', to='spool.domain')),
+                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='mailboxes', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['personal', 'shared'])), name='mailbox_kind_known'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'shared'), _negated=True), ('user__isnull', True), _connector='OR'), name='mailbox_shared_without_user')],
+            },
+        ),
+        migrations.AddField(
+            model_name='domain',
+            name='dropbox',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='spool.mailbox'),
+        ),
+        migrations.AddConstraint(
+            model_name='domain',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('recipient_policy', 'dropbox'), _negated=True), ('dropbox__isnull', False), _connector='OR'), name='domain_dropbox_named'),
         ),
         migrations.CreateModel(
             name='Message',
@@ -77,24 +151,13 @@ class Migration(migrations.Migration):
                 ('parse_attempts', models.PositiveSmallIntegerField(default=0)),
                 ('parse_lease_until', models.DateTimeField(null=True)),
                 ('author', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('author_mailbox', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='spool.mailbox')),
+                ('in_reply_to', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replies', to='spool.message')),
             ],
-        ),
-        migrations.CreateModel(
-            name='Outage',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('detected', 'Detected by probes'), ('planned', 'Planned'), ('declared', 'Declared'), ('drill', 'Drill')], default='detected', max_length=16)),
-                ('opened_at', models.DateTimeField()),
-                ('down_at', models.DateTimeField(null=True)),
-                ('recovering_at', models.DateTimeField(null=True)),
-                ('closed_at', models.DateTimeField(null=True)),
-                ('until', models.DateTimeField(null=True)),
-                ('reason', models.CharField(blank=True, max_length=255)),
-                ('announcement', models.CharField(blank=True, max_length=500)),
-                ('announced_at', models.DateTimeField(null=True)),
-                ('announced_by', models.CharField(blank=True, max_length=255)),
-                ('report', models.JSONField(null=True)),
-            ],
+            options={
+                'indexes': [models.Index(fields=['content_hash', 'accepted_at'], name='message_merge'), models.Index(condition=models.Q(('parse_state', 'pending')), fields=['id'], name='message_unparsed'), models.Index(condition=models.Q(('author__isnull', False)), fields=['author', '-id'], name='message_outbox'), models.Index(condition=models.Q(('purged_at__isnull', True)), fields=['accepted_at'], name='message_kept')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('parse_state__in', ['pending', 'parsed', 'failed'])), name='message_parse_state_known'), models.CheckConstraint(condition=models.Q(('content__isnull', True), ('content_file', ''), _connector='OR'), name='message_content_one_home')],
+            },
         ),
         migrations.CreateModel(
             name='Draft',
@@ -103,6 +166,8 @@ class Migration(migrations.Migration):
                 ('sealed', models.BinaryField()),
                 ('updated_at', models.DateTimeField()),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='drafts', to=settings.AUTH_USER_MODEL)),
+                ('mailbox', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='spool.mailbox')),
+                ('in_reply_to', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='spool.message')),
             ],
         ),
         migrations.CreateModel(
@@ -115,29 +180,6 @@ class Migration(migrations.Migration):
                 ('sealed', models.BinaryField()),
                 ('draft', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attachments', to='spool.draft')),
             ],
-        ),
-        migrations.CreateModel(
-            name='Mailbox',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.CharField(max_length=320, unique=True)),
-                ('kind', models.CharField(choices=[('personal', 'Personal'), ('shared', 'Shared')], default='personal', max_length=16)),
-                ('name', models.CharField(blank=True, max_length=200)),
-                ('is_active', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('domain', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='mailboxes', to='spool.domain')),
-                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='mailboxes', to=settings.AUTH_USER_MODEL)),
-            ],
-        ),
-        migrations.AddField(
-            model_name='draft',
-            name='mailbox',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='spool.mailbox'),
-        ),
-        migrations.AddField(
-            model_name='domain',
-            name='dropbox',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='spool.mailbox'),
         ),
         migrations.CreateModel(
             name='Delivery',
@@ -160,9 +202,14 @@ class Migration(migrations.Migration):
                 ('last_reply', models.CharField(blank=True, max_length=512)),
                 ('reason', models.CharField(blank=True, max_length=255)),
                 ('mailbox', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='spool.mailbox')),
+                ('message', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='spool.message')),
+                ('outage', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='deliveries', to='spool.outage')),
+                ('route', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='spool.route')),
             ],
             options={
                 'verbose_name_plural': 'deliveries',
+                'indexes': [models.Index(condition=models.Q(('state__in', ('queued', 'leased', 'review')), ('visible_at__isnull', False)), fields=['mailbox', '-visible_at', '-id'], name='delivery_inbox'), models.Index(condition=models.Q(('state', 'queued')), fields=['route', 'next_attempt_at', 'id'], name='delivery_due'), models.Index(condition=models.Q(('state', 'leased')), fields=['lease_until'], name='delivery_leased'), models.Index(condition=models.Q(('visible_at__isnull', True)), fields=['visible_at', 'created_at'], name='delivery_hidden'), models.Index(fields=['state', 'finished_at'], name='delivery_finished')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'leased', 'delivered', 'review', 'bounced', 'expired', 'removed'])), name='delivery_state_known'), models.CheckConstraint(condition=models.Q(('direction__in', ['inbound', 'outbound'])), name='delivery_direction_known'), models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', True), ('state__in', ('queued', 'leased', 'review'))), models.Q(models.Q(('state__in', ('queued', 'leased', 'review')), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='delivery_finished_at_when_finished'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'leased'), _negated=True), ('lease_until__isnull', False), _connector='OR'), name='delivery_lease_ends'), models.UniqueConstraint(fields=('message', 'forward_path'), name='delivery_recipient_once')],
             },
         ),
         migrations.CreateModel(
@@ -181,6 +228,9 @@ class Migration(migrations.Migration):
                 ('mailbox', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='spool.mailbox')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
             ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('mailbox', 'user'), name='mailbox_member_once')],
+            },
         ),
         migrations.CreateModel(
             name='MergedAcceptance',
@@ -200,26 +250,6 @@ class Migration(migrations.Migration):
                 ('parsed_at', models.DateTimeField()),
             ],
         ),
-        migrations.AddField(
-            model_name='message',
-            name='author_mailbox',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='spool.mailbox'),
-        ),
-        migrations.AddField(
-            model_name='message',
-            name='in_reply_to',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replies', to='spool.message'),
-        ),
-        migrations.AddField(
-            model_name='draft',
-            name='in_reply_to',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='spool.message'),
-        ),
-        migrations.AddField(
-            model_name='delivery',
-            name='message',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='spool.message'),
-        ),
         migrations.CreateModel(
             name='ContentChunk',
             fields=[
@@ -230,12 +260,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['position'],
+                'constraints': [models.UniqueConstraint(fields=('message', 'position'), name='chunk_position')],
             },
-        ),
-        migrations.AddField(
-            model_name='delivery',
-            name='outage',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='deliveries', to='spool.outage'),
         ),
         migrations.CreateModel(
             name='Overlay',
@@ -249,29 +275,8 @@ class Migration(migrations.Migration):
                 ('message', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='overlays', to='spool.message')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
-        ),
-        migrations.CreateModel(
-            name='Route',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=255, unique=True)),
-                ('tls', models.CharField(choices=[('none', 'Never TLS'), ('opportunistic', 'TLS if offered'), ('required', 'Verified TLS only')], default='opportunistic', max_length=16)),
-                ('submission_url', models.CharField(blank=True, max_length=512)),
-                ('submission_password', models.BinaryField(null=True)),
-                ('smarthost_url', models.CharField(blank=True, max_length=512)),
-                ('smarthost_password', models.BinaryField(null=True)),
-                ('state', models.CharField(choices=[('up', 'Up'), ('suspect', 'Suspect'), ('down', 'Down'), ('recovering', 'Recovering')], default='up', max_length=16)),
-                ('state_since', models.DateTimeField()),
-                ('confirmed_at', models.DateTimeField(null=True)),
-                ('good_probes', models.PositiveIntegerField(default=0)),
-                ('bad_probes', models.PositiveIntegerField(default=0)),
-                ('last_probe_at', models.DateTimeField(null=True)),
-                ('next_probe_at', models.DateTimeField(null=True)),
-                ('probe_wanted_at', models.DateTimeField(null=True)),
-                ('held', models.BooleanField(default=False)),
-            ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['up', 'suspect', 'down', 'recovering'])), name='route_state_known'), models.CheckConstraint(condition=models.Q(('tls__in', ['none', 'opportunistic', 'required'])), name='route_tls_known')],
+                'constraints': [models.UniqueConstraint(fields=('user', 'message'), name='overlay_once')],
             },
         ),
         migrations.CreateModel(
@@ -287,6 +292,9 @@ class Migration(migrations.Migration):
                 ('milliseconds', models.PositiveIntegerField()),
                 ('route', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='probes', to='spool.route')),
             ],
+            options={
+                'indexes': [models.Index(fields=['route', '-at'], name='probe_latest')],
+            },
         ),
         migrations.CreateModel(
             name='PlannedOutage',
@@ -298,21 +306,9 @@ class Migration(migrations.Migration):
                 ('planned_by', models.CharField(max_length=255)),
                 ('route', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='planned', to='spool.route')),
             ],
-        ),
-        migrations.AddField(
-            model_name='outage',
-            name='route',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='outages', to='spool.route'),
-        ),
-        migrations.AddField(
-            model_name='domain',
-            name='route',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='domains', to='spool.route'),
-        ),
-        migrations.AddField(
-            model_name='delivery',
-            name='route',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='spool.route'),
+            options={
+                'constraints': [models.CheckConstraint(condition=models.Q(('until__isnull', True), ('until__gt', models.F('starts_at')), _connector='OR'), name='planned_outage_ends_later')],
+            },
         ),
         migrations.CreateModel(
             name='RouteChange',
@@ -325,6 +321,9 @@ class Migration(migrations.Migration):
                 ('outage', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='changes', to='spool.outage')),
                 ('route', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='changes', to='spool.route')),
             ],
+            options={
+                'indexes': [models.Index(fields=['route', '-at'], name='route_change_latest')],
+            },
         ),
         migrations.CreateModel(
             name='RouteHost',
@@ -337,6 +336,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['position'],
+                'constraints': [models.UniqueConstraint(fields=('route', 'position'), name='route_host_position'), models.CheckConstraint(condition=models.Q(('port__gte', 1), ('port__lte', 65535)), name='route_host_port')],
             },
         ),
         migrations.CreateModel(
@@ -359,129 +359,5 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(condition=models.Q(('finished_at__isnull', True)), fields=['started_at'], name='attempt_open')],
                 'constraints': [models.UniqueConstraint(fields=('delivery', 'number'), name='attempt_number')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='mailbox',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['personal', 'shared'])), name='mailbox_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='mailbox',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'shared'), _negated=True), ('user__isnull', True), _connector='OR'), name='mailbox_shared_without_user'),
-        ),
-        migrations.AddConstraint(
-            model_name='mailboxmember',
-            constraint=models.UniqueConstraint(fields=('mailbox', 'user'), name='mailbox_member_once'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['content_hash', 'accepted_at'], name='message_merge'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('parse_state', 'pending')), fields=['id'], name='message_unparsed'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('author__isnull', False)), fields=['author', '-id'], name='message_outbox'),
-        ),
-        migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('purged_at__isnull', True)), fields=['accepted_at'], name='message_kept'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(('parse_state__in', ['pending', 'parsed', 'failed'])), name='message_parse_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='message',
-            constraint=models.CheckConstraint(condition=models.Q(('content__isnull', True), ('content_file', ''), _connector='OR'), name='message_content_one_home'),
-        ),
-        migrations.AddConstraint(
-            model_name='contentchunk',
-            constraint=models.UniqueConstraint(fields=('message', 'position'), name='chunk_position'),
-        ),
-        migrations.AddConstraint(
-            model_name='overlay',
-            constraint=models.UniqueConstraint(fields=('user', 'message'), name='overlay_once'),
-        ),
-        migrations.AddIndex(
-            model_name='probe',
-            index=models.Index(fields=['route', '-at'], name='probe_latest'),
-        ),
-        migrations.AddConstraint(
-            model_name='plannedoutage',
-            constraint=models.CheckConstraint(condition=models.Q(('until__isnull', True), ('until__gt', models.F('starts_at')), _connector='OR'), name='planned_outage_ends_later'),
-        ),
-        migrations.AddConstraint(
-            model_name='outage',
-            constraint=models.UniqueConstraint(condition=models.Q(('closed_at__isnull', True)), fields=('route',), name='outage_one_open_per_route'),
-        ),
-        migrations.AddConstraint(
-            model_name='outage',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['detected', 'planned', 'declared', 'drill'])), name='outage_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='domain',
-            constraint=models.CheckConstraint(condition=models.Q(('recipient_policy__in', ['reject', 'defer', 'dropbox', 'accept'])), name='domain_recipient_policy_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='domain',
-            constraint=models.CheckConstraint(condition=models.Q(('while_up__in', ['defer', 'relay'])), name='domain_while_up_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='domain',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('recipient_policy', 'dropbox'), _negated=True), ('dropbox__isnull', False), _connector='OR'), name='domain_dropbox_named'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state__in', ('queued', 'leased', 'review')), ('visible_at__isnull', False)), fields=['mailbox', '-visible_at', '-id'], name='delivery_inbox'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'queued')), fields=['route', 'next_attempt_at', 'id'], name='delivery_due'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'leased')), fields=['lease_until'], name='delivery_leased'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('visible_at__isnull', True)), fields=['visible_at', 'created_at'], name='delivery_hidden'),
-        ),
-        migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['state', 'finished_at'], name='delivery_finished'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'leased', 'delivered', 'review', 'bounced', 'expired', 'removed'])), name='delivery_state_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(('direction__in', ['inbound', 'outbound'])), name='delivery_direction_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', True), ('state__in', ('queued', 'leased', 'review'))), models.Q(models.Q(('state__in', ('queued', 'leased', 'review')), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='delivery_finished_at_when_finished'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'leased'), _negated=True), ('lease_until__isnull', False), _connector='OR'), name='delivery_lease_ends'),
-        ),
-        migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('message', 'forward_path'), name='delivery_recipient_once'),
-        ),
-        migrations.AddIndex(
-            model_name='routechange',
-            index=models.Index(fields=['route', '-at'], name='route_change_latest'),
-        ),
-        migrations.AddConstraint(
-            model_name='routehost',
-            constraint=models.UniqueConstraint(fields=('route', 'position'), name='route_host_position'),
-        ),
-        migrations.AddConstraint(
-            model_name='routehost',
-            constraint=models.CheckConstraint(condition=models.Q(('port__gte', 1), ('port__lte', 65535)), name='route_host_port'),
         ),
     ]
