@@ -7,6 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
@@ -119,6 +120,20 @@ def quickly_emptied_tables() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", clear_up)
         yield
+
+
+@pytest.fixture(autouse=True)
+def tracing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No coverage of tests marked `untraced`, nor of the processes they start: it doubles what they cost."""
+    tracer = Coverage.current()
+    if tracer is None or request.node.get_closest_marker("untraced") is None:
+        yield
+        return
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
+    tracer.stop()
+    yield
+    tracer.start()
 
 
 @pytest.fixture(autouse=True)

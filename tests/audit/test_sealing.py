@@ -105,6 +105,7 @@ def test_an_event_committed_late_comes_later_in_the_chain() -> None:
     assert [row.event["tag"] for row in sealed_rows()] == [Tag.LOGOUT.value, Tag.LOGIN_SUCCEEDED.value]
 
 
+@pytest.mark.untraced
 @pytest.mark.django_db(transaction=True)
 def test_sixteen_writers_and_sealers_make_one_chain() -> None:
     threads, each = 16, 500

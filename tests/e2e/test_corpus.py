@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from coverage import Coverage
 from django.db import connection
 from django.test import Client as Browser
 from django.utils import timezone
@@ -38,21 +37,9 @@ def smtp(anna: Mailbox) -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture
-def untraced() -> Iterator[None]:
-    """No coverage meanwhile: it makes thousands of requests to lines that other tests reach, and each costs double."""
-    tracing = Coverage.current()
-    if tracing is None:
-        yield
-        return
-    tracing.stop()
-    yield
-    tracing.start()
-
-
 @pytest.mark.corpora
 @pytest.mark.slow
-@pytest.mark.usefixtures("untraced")
+@pytest.mark.untraced
 def test_every_mail_of_the_corpora_is_kept_shown_and_returned_as_sent(anna: Mailbox, smtp: Client) -> None:
     files = corpus_mails()
     sent, refused = send_all(smtp, files)

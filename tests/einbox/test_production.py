@@ -18,7 +18,7 @@ from einbox.keys import new_field_key
 from tests.doubles.installation import Installation, free_port
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.services, pytest.mark.slow]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.untraced]
 
 PRIVATE = ("kranich", "lindqvist", "secret-subject", "secret-body", "stranger")
 

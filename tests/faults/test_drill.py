@@ -42,6 +42,7 @@ def test_bad_options_are_refused_with_a_sentence(installation: Installation) -> 
     assert "must be from 1" in said
 
 
+@pytest.mark.untraced
 def test_a_250_before_the_commit_is_found_out(installation: Installation) -> None:
     """The rig is not blind: with the switch that answers too early, killing smtpd must show as loss."""
     installation.failpoints.write_text("smtpd.reply_before_commit=on,smtpd.after_write=kill:3")
@@ -50,6 +51,7 @@ def test_a_250_before_the_commit_is_found_out(installation: Installation) -> Non
     assert ledger["lost"] > 0
 
 
+@pytest.mark.untraced
 @pytest.mark.postfix
 def test_drill_with_postfix_as_the_primary(installation: Installation) -> None:
     """200 messages into a real Postfix; its mailbox files are counted."""
@@ -68,6 +70,7 @@ def test_drill_with_postfix_as_the_primary(installation: Installation) -> None:
     assert "lost 0" in done.stdout
 
 
+@pytest.mark.untraced
 @pytest.mark.services
 def test_without_redis_everything_but_the_drain_works(installation: Installation) -> None:
     """Detection, capture, log-in, reading and writing need only the database (rule 4)."""

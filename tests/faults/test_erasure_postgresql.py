@@ -19,7 +19,7 @@ from tests.doubles.smtpd import Client, SmtpdProcess
 from tests.factories.spool import make_domain, make_mailbox, make_route
 from tests.spool.queue.test_erasure import PLANTED, in_tables, mail
 
-pytestmark = [pytest.mark.services, pytest.mark.slow]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.untraced]
 
 SIZES = (500, 20_000, 150_000)  # octets: in the row, beside it (TOAST), in a file
 # What docs/architecture.md tells an operator who wants nothing to linger.

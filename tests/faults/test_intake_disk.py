@@ -15,7 +15,7 @@ from tests.doubles.smtpd import Client, SmtpdProcess
 from tests.faults.senders import Senders, Traffic, settle
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.untraced]
 
 SENDERS = 6
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 20_000

@@ -16,7 +16,7 @@ from tests.doubles.smtpd import SmtpdProcess, killed_at
 from tests.doubles.smtpd_forks import SmtpdForks
 from tests.faults.senders import Senders
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.untraced]
 
 POINTS = ("after_mail", "mid_data", "after_dot", "after_write", "after_commit", "after_reply")
 KILLS = int(os.environ.get("SOAK_KILLS") or (200 if os.environ.get("SOAK") == "1" else 5))

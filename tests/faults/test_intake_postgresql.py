@@ -23,7 +23,7 @@ from tests.factories.spool import make_domain, make_mailbox, make_raw, make_rout
 from tests.faults.senders import Senders, Traffic, settle
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.services, pytest.mark.slow]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.untraced]
 
 SENDERS = 6
 HANGS = 11  # seconds

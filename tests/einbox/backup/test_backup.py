@@ -164,6 +164,7 @@ READ_ALL = (
 )
 
 
+@pytest.mark.untraced
 def test_a_backup_under_load_is_restored_elsewhere_byte_for_byte(
     tmp_path: Path, load: list[int], second_database: str
 ) -> None:

@@ -170,6 +170,7 @@ NASTY = st.one_of(
 )
 
 
+@pytest.mark.untraced
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=st.sampled_from(["show", "order", "after", "route"]), value=NASTY)
 def test_no_query_reaches_the_database_as_a_key(client: Client, name: str, value: str) -> None:

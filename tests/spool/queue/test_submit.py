@@ -194,6 +194,7 @@ def test_sending_again_is_no_second_message(user: User, mailbox: Mailbox) -> Non
     assert Message.objects.count() == 1
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("size", [10, 200_000])
 @pytest.mark.django_db(transaction=True)
 def test_sixteen_at_once_are_one_message(size: int) -> None:

@@ -122,6 +122,7 @@ def test_a_451_given_by_the_clock_merges_when_the_mail_was_kept_after_all(anna: 
     assert (Delivery.objects.count(), MergedAcceptance.objects.count()) == (1, 1)
 
 
+@pytest.mark.untraced
 def test_five_hundred_retries_after_a_lost_250_are_merged_and_visible_once(anna: Mailbox) -> None:
     """Two recipients each: `merged` is counted for each of them, and each sees one line."""
     make_mailbox("berta@example.test")

@@ -77,6 +77,7 @@ def test_mail_begun_before_a_removal_gets_its_250_and_goes_home_then_the_domain_
         assert len(primary.kept) == 2
 
 
+@pytest.mark.untraced
 def test_nothing_is_lost_or_doubled_while_a_domain_comes_and_goes(
     anna: Mailbox, server: ServerInThread, settings: LazySettings
 ) -> None:

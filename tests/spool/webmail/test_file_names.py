@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 from django.test import Client
 
@@ -48,6 +49,7 @@ def letter() -> bytes:
     return (head + f"Content-Type: multipart/mixed; boundary=b\n\n{parts}--b--\n").replace("\n", "\r\n").encode()
 
 
+@pytest.mark.untraced
 def test_a_hundred_hostile_file_names_are_inert(house: House, as_user: Callable[[User], Client]) -> None:
     message = make_message(letter(), mailbox=house.annas)
     before = everything_in(settings.HOME)
