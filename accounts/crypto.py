@@ -10,20 +10,26 @@ with a 16-octet tag (NIST SP 800-38D). Content form: version, nonce, ciphertext.
 
 import hmac
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import GCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
 VERSION = b"\x01"
 NONCE = 12
+TAG = 16
 KEY_ID = 4
 KEY = 32
+PIECE = 512 * 2**10  # octets of plaintext sealed at once
 
 
 class DecryptionError(Exception):
@@ -88,6 +94,25 @@ def encrypt_content(key: ContentKey, plaintext: bytes, label: str) -> bytes:
     """Encrypt one piece of a message; `label` names the piece ("raw", "text", …) and is authenticated."""
     nonce = os.urandom(NONCE)
     return VERSION + nonce + AESGCM(key.key).encrypt(nonce, plaintext, label.encode())
+
+
+def encrypt_in_pieces(key: ContentKey, plaintext: bytes, label: str) -> Iterator[memoryview]:
+    """What `encrypt_content` gives, piece by piece in one buffer: take each before the next, which overwrites it."""
+    nonce = os.urandom(NONCE)
+    cipher = Cipher(AES256(key.key), GCM(nonce)).encryptor()
+    cipher.authenticate_additional_data(label.encode())
+    head = VERSION + nonce
+    source, sealed = memoryview(plaintext), memoryview(bytearray(len(head) + PIECE + TAG))
+    sealed[: len(head)] = head
+    begin = 0
+    for start in range(0, len(source) or 1, PIECE):
+        end = len(head) + cipher.update_into(source[start : start + PIECE], sealed[len(head) :])
+        if start + PIECE >= len(source):
+            cipher.finalize()
+            sealed[end : end + TAG] = cipher.tag
+            end += TAG
+        yield sealed[begin:end]
+        begin = len(head)
 
 
 def decrypt_content(key: ContentKey, ciphertext: bytes, label: str) -> bytes:

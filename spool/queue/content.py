@@ -19,6 +19,7 @@ from accounts.crypto import (
     content_hash,
     decrypt_content,
     encrypt_content,
+    encrypt_in_pieces,
     new_content_key,
     unwrap_content_key,
 )
@@ -61,16 +62,15 @@ class Prepared:
 def prepare(raw: bytes, message_id: int, *, digest: bytes | None = None) -> Prepared:
     """Encrypt `raw` and bring large content to the storage, or into chunks if the storage fails (rule 4)."""
     key = new_content_key(message_id)
-    sealed = encrypt_content(key, raw, LABEL)
     digest = digest or content_hash(raw)
     if len(raw) <= settings.INLINE_CONTENT_LIMIT:
-        return Prepared(message_id, len(raw), digest, key.wrapped, inline=sealed)
+        return Prepared(message_id, len(raw), digest, key.wrapped, inline=encrypt_content(key, raw, LABEL))
     name = files.new_name(message_id)
     try:
-        files.write(name, sealed)
+        files.write(name, encrypt_in_pieces(key, raw, LABEL))
     except files.StorageError as error:
         log.warning("content goes into the database: %s", error)
-        return Prepared(message_id, len(raw), digest, key.wrapped, chunks=_split(sealed))
+        return Prepared(message_id, len(raw), digest, key.wrapped, chunks=_split(encrypt_content(key, raw, LABEL)))
     return Prepared(message_id, len(raw), digest, key.wrapped, file=name)
 
 
@@ -169,7 +169,7 @@ def move_chunks(*, limit: int = 50) -> int:
         )
         name = files.new_name(message_id)
         try:
-            files.write(name, sealed)
+            files.write(name, [sealed])
         except files.StorageError:
             return moved
         with transaction.atomic():

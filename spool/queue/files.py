@@ -7,7 +7,7 @@ Writing is bounded in time: a storage that hangs must not stop intake (rule 4).
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
@@ -18,6 +18,7 @@ from django.core.files.storage import default_storage
 from spool.failpoints import failpoint
 from spool.ids import encode
 
+Buffer = bytes | memoryview
 TIMEOUT = 5.0  # seconds a write may take before content goes into the database
 PAUSE = 30.0  # seconds for which a storage that failed is not asked again
 TEMPORARY = ".part"
@@ -50,21 +51,20 @@ def _sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def write_now(name: str, data: bytes) -> None:
-    """Write and sync `data` as `name`. Raises OSError; leaves no half file under the final name."""
+def write_now(name: str, pieces: Iterable[Buffer]) -> None:
+    """Write and sync `pieces` as `name`. Raises OSError; leaves no half file under the final name."""
     failpoint("content.write")
     path = root() / name
-    if not path.parent.is_dir():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync_directory(path.parent.parent)
     aside = path.with_name(path.name + TEMPORARY)
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    handle = _created(aside)
     try:
         with os.fdopen(handle, "wb", buffering=0) as stream:
-            view = memoryview(data)
-            while view:
-                view = view[stream.write(view) :]
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[stream.write(view) :]
             os.fsync(stream.fileno())
+            _uncache(stream.fileno())
         aside.rename(path)
     except BaseException:
         with suppress(OSError):
@@ -73,14 +73,31 @@ def write_now(name: str, data: bytes) -> None:
     _sync_directory(path.parent)
 
 
-def write(name: str, data: bytes) -> None:
+def _created(path: Path) -> int:
+    """A new file, open for writing, its directory made if need be."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_directory(path.parent.parent)
+        return os.open(path, flags, 0o600)
+
+
+def _uncache(handle: int) -> None:
+    """What is synced is read once more, later: its memory is better used for the next one, and for the database."""
+    if hasattr(os, "posix_fadvise"):  # not on every system
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def write(name: str, pieces: Iterable[Buffer]) -> None:
     """As `write_now`, within TIMEOUT. Raises StorageError; then for PAUSE seconds at once."""
     global _paused_until  # noqa: PLW0603 - one breaker per process
     if time.monotonic() < _paused_until:
         raise StorageError("the storage failed a moment ago")
     if len(_hanging) >= WRITERS:  # it would wait behind these, and stay in memory for as long as they hang
         raise StorageError("the storage hangs")
-    writing = _writers.submit(write_now, name, data)
+    writing = _writers.submit(write_now, name, pieces)
     try:
         writing.result(timeout=TIMEOUT)
     except (OSError, FutureTimeout) as error:

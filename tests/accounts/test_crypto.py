@@ -1,5 +1,7 @@
 """Encryption at rest: round trip, binding to context, tampering."""
 
+from unittest import mock
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,3 +38,14 @@ def test_content_key_opens_only_its_own_message() -> None:
         crypto.unwrap_content_key(key.wrapped, 8)
     with pytest.raises(crypto.DecryptionError):
         crypto.decrypt_content(again, raw, "text")
+
+
+@given(st.integers(0, 70), st.integers(1, 20))
+def test_content_sealed_in_pieces_is_opened_as_a_whole(length: int, piece: int) -> None:
+    key, plaintext = crypto.new_content_key(7), bytes(range(length))
+    with mock.patch.object(crypto, "PIECE", piece):
+        pieces = [bytes(sealed) for sealed in crypto.encrypt_in_pieces(key, plaintext, "raw")]
+    assert crypto.decrypt_content(key, b"".join(pieces), "raw") == plaintext
+    assert max(map(len, pieces)) <= piece + 1 + crypto.NONCE + crypto.TAG
+    with pytest.raises(crypto.DecryptionError):
+        crypto.decrypt_content(key, b"".join(pieces), "text")

@@ -68,7 +68,7 @@ def test_content_goes_into_the_database_when_the_storage_fails_and_moves_later(t
 def test_a_storage_that_hangs_does_not_hold_up_intake(monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
     monkeypatch.setattr(files, "TIMEOUT", 0.1)
-    monkeypatch.setattr(files, "write_now", lambda _name, _data: released.wait(10))
+    monkeypatch.setattr(files, "write_now", lambda _name, _pieces: released.wait(10))
     try:
         message = make_message(LARGE)
     finally:
@@ -81,13 +81,13 @@ def test_a_storage_that_hangs_for_long_holds_little_memory(monkeypatch: pytest.M
     """It is asked again and again; what it was given is let go, but for the few writes that hang."""
     released, data, given = threading.Event(), LARGE + b"!", 3 * files.WRITERS
     monkeypatch.setattr(files, "TIMEOUT", 0.01)
-    monkeypatch.setattr(files, "write_now", lambda _name, _data: released.wait(10))
+    monkeypatch.setattr(files, "write_now", lambda _name, _pieces: released.wait(10))
     before = sys.getrefcount(data)
     try:
         for _ in range(given):
             files.resume()
             with pytest.raises(files.StorageError):
-                files.write("zz/hangs", data)
+                files.write("zz/hangs", [data])
         held = sys.getrefcount(data) - before
     finally:
         released.set()
@@ -131,8 +131,8 @@ def test_missing_and_altered_content_is_named_damaged() -> None:
 
 def test_only_files_that_nobody_owns_are_collected() -> None:
     message = make_message(LARGE)
-    files.write("zz/orphan", b"left by a crash")
-    files.write("zz/orphan2.part", b"half written")
+    files.write("zz/orphan", [b"left by a crash"])
+    files.write("zz/orphan2.part", [b"half written"])
     assert content.collect_orphans() == 0  # too young: its row may still be on its way
     assert content.collect_orphans(older_than=-10) == 2
     assert list(files.older_than(-10)) == [message.content_file]

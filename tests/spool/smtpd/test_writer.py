@@ -153,7 +153,7 @@ import sys, threading
 sys.path.insert(0, "")
 import manage
 from spool.queue import files
-files.write_now = lambda name, data: threading.Event().wait()
+files.write_now = lambda name, pieces: threading.Event().wait()
 sys.argv = ["manage.py", "smtpd"]
 manage.main()
 """
