@@ -50,9 +50,10 @@ class DataScanner:
         if found >= 0:
             stop = found + len(END) - len(self._tail)
         else:
-            dot = _DOT.search(chunk)
-            first = dot.start() if dot else -1
-            found = chunk.find(END, first) if dot else -1
+            dot = chunk.find(b".")  # base64 has none, and one octet is found ten times as fast as three
+            match = _DOT.search(chunk, max(0, dot - 2)) if dot >= 0 else None
+            first = match.start() if match else -1
+            found = chunk.find(END, first) if match else -1
             stop = found + len(END) if found >= 0 else -1
             self._dots = self._dots or first != found or DOT in edge
         if stop < 0:
