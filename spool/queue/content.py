@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pickle import PickleBuffer
 
 from django.conf import settings
 from django.db import transaction
@@ -57,6 +58,11 @@ class Prepared:
     inline: bytes | None = None
     file: str = ""
     chunks: tuple[bytes, ...] = ()
+
+    def __getstate__(self) -> dict[str, object]:
+        """What is pickled: octets as buffers, so that a pickler may leave them out (PEP 574)."""
+        inline = None if self.inline is None else PickleBuffer(self.inline)
+        return self.__dict__ | {"inline": inline, "chunks": tuple(map(PickleBuffer, self.chunks))}
 
 
 def prepare(raw: bytes, message_id: int, *, digest: bytes | None = None) -> Prepared:

@@ -1,4 +1,7 @@
-"""What the sessions' process and its writer say to each other: frames of a length and a pickled list of messages.
+"""What the sessions' process and its writer say to each other: frames of a pickled list of messages and their contents.
+
+A frame is its length, the number and lengths of its parts, and the parts: the pickle, then each content, which the
+pickle does not copy (PEP 574).
 
 Pickle can run code, so this is for one place only: the socket pair that `spool.smtpd.writer` makes before its fork.
 Nobody else holds an end of it, it has no name, and what a stranger sent lies in it as octets and text, never as pickle.
@@ -12,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 from spool.queue.ingest import Ready, Stored
 
 LENGTH = struct.Struct("!I")
+NUMBER = struct.Struct("!I")
 
 
 class Take(NamedTuple):
@@ -39,8 +43,13 @@ Said = Take | Forget | Written
 
 def pack(said: Sequence[Said]) -> bytes:
     """One frame."""
-    octets = pickle.dumps(said, pickle.HIGHEST_PROTOCOL)
-    return LENGTH.pack(len(octets)) + octets
+    contents: list[pickle.PickleBuffer] = []
+    parts: list[bytes | memoryview] = [pickle.dumps(said, 5, buffer_callback=contents.append)]
+    parts += [content.raw() for content in contents]
+    lengths = list(map(len, parts))
+    head = struct.pack(f"!{len(parts)}I", *lengths)
+    size = NUMBER.size + len(head) + sum(lengths)
+    return b"".join((LENGTH.pack(size), NUMBER.pack(len(parts)), head, *parts))
 
 
 def read(stream: BinaryIO) -> Sequence[Said] | None:
@@ -77,5 +86,11 @@ class Reader:
 
 
 def _opened(octets: bytes) -> Sequence[Said]:
-    said: Sequence[Said] = pickle.loads(octets)  # noqa: S301 - from our own socket pair, see above
+    lengths = struct.unpack_from(f"!{NUMBER.unpack_from(octets)[0]}I", octets, NUMBER.size)
+    parts: list[bytes] = []
+    begin = NUMBER.size + LENGTH.size * len(lengths)
+    for length in lengths:
+        parts.append(octets[begin : begin + length])
+        begin += length
+    said: Sequence[Said] = pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301 - from our own socket pair, see above
     return said

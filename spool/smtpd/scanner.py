@@ -13,6 +13,7 @@ END = b"\r\n.\r\n"
 CRLF = b"\r\n"
 DOT = b"\r\n."  # begins the end and every stuffed line; most mail has it once, so that one search does for both
 _DOT = re.compile(re.escape(DOT))  # twice as fast as bytes.find here
+WINDOW = 4096  # octets looked at behind a dot, before the next one is looked for
 
 
 class Problem(Enum):
@@ -50,10 +51,8 @@ class DataScanner:
         if found >= 0:
             stop = found + len(END) - len(self._tail)
         else:
-            dot = chunk.find(b".")  # base64 has none, and one octet is found ten times as fast as three
-            match = _DOT.search(chunk, max(0, dot - 2)) if dot >= 0 else None
-            first = match.start() if match else -1
-            found = chunk.find(END, first) if match else -1
+            first = _first_dot(chunk)
+            found = chunk.find(END, first) if first >= 0 else -1
             stop = found + len(END) if found >= 0 else -1
             self._dots = self._dots or first != found or DOT in edge
         if stop < 0:
@@ -114,6 +113,20 @@ class DataScanner:
             return b"".join(self._chunks)[:-mark]
         self._chunks[-1] = self._chunks[-1][:-mark]
         return b"".join(self._chunks)
+
+
+def _first_dot(chunk: bytes) -> int:
+    """Where the first line end before a dot is; -1: nowhere.
+
+    Between the header block and the end base64 has no dot, and one octet is found ten times as fast as three.
+    """
+    begin, window = 0, WINDOW
+    while (dot := chunk.find(b".", begin)) >= 0:
+        begin = dot + window
+        if match := _DOT.search(chunk, max(0, dot - len(CRLF)), begin):
+            return match.start()
+        window *= 2
+    return -1
 
 
 def _clean(raw: bytes) -> bool:
