@@ -11,9 +11,9 @@ with a 16-octet tag (NIST SP 800-38D). Content form: version, nonce, ciphertext.
 import hmac
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -36,8 +36,7 @@ class DecryptionError(Exception):
     """The ciphertext was altered, belongs elsewhere, or its key is missing."""
 
 
-@dataclass(frozen=True)
-class ContentKey:
+class ContentKey(NamedTuple):
     """The key of one message's content, extracted text and attachments."""
 
     key: bytes

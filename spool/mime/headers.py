@@ -1,7 +1,7 @@
 """The header block as octets: a fast scan for list columns, and its fields. Pure, linear, never raises."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from spool.mime import addresses, charsets, words
 
@@ -21,8 +21,7 @@ _PLAIN_LENGTH = 500
 _MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
 
 
-@dataclass(frozen=True)
-class ListColumns:
+class ListColumns(NamedTuple):
     """What a list shows of a message; each value is cut to its column, cleaned, and may be empty."""
 
     message_id: str = ""  # without angle brackets

@@ -7,6 +7,7 @@ and mail written here take the same way. Decides nothing about who may send to w
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -37,8 +38,7 @@ CHUNKS = Table(ContentChunk, "message_id", "position", "data")
 MERGES = Table(MergedAcceptance, "delivery_id", "accepted_at", "peer")
 
 
-@dataclass(frozen=True)
-class Recipient:
+class Recipient(NamedTuple):
     """One forward-path and where it leads. `visible`: set visible_at at once (its route is not up)."""
 
     forward_path: str
@@ -49,8 +49,7 @@ class Recipient:
     visible: bool = False
 
 
-@dataclass(frozen=True)
-class Incoming:
+class Incoming(NamedTuple):
     """One accepted message with its envelope; `raw` is never changed."""
 
     raw: bytes
@@ -66,13 +65,12 @@ class Incoming:
     in_reply_to_id: int | None = None
     columns: ListColumns | None = None  # if the caller has scanned the headers already
 
-    def __getstate__(self) -> dict[str, object]:
+    def __reduce__(self) -> tuple[type["Incoming"], tuple[object, ...]]:
         """To another process it goes sealed, as part of a Ready: without what stands there already."""
-        return self.__dict__ | {"raw": b"", "columns": None}
+        return Incoming, (b"", *self[1:-1])
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(NamedTuple):
     """An Incoming whose content is sealed and in its home."""
 
     incoming: Incoming
@@ -80,8 +78,7 @@ class Ready:
     columns: ListColumns
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """What became of one Incoming: rows made, and deliveries that it merged into."""
 
     message_id: int

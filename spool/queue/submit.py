@@ -187,7 +187,7 @@ def _store(user: User, opened: Opened, planned: Plan, ready: Ready, *, now: date
         "recipients": len(planned.everybody),
         "inside": inside,
         "outside": len(planned.everybody) - inside,
-        "size": len(ready.incoming.raw),
+        "size": ready.content.size,
     }
     target = Target("message", opened.draft.public_id, ready.incoming.reverse_path)
     record(Tag.MESSAGE_SUBMITTED, target=target, detail=detail, at=now)

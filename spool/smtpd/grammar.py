@@ -5,7 +5,7 @@ refused, never repaired.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from spool.queue.addresses import AddressError, parse_address
 from spool.smtpd import replies
@@ -35,8 +35,7 @@ class Refused(Exception):  # noqa: N818 - carries the reply
         self.reply = reply
 
 
-@dataclass(frozen=True)
-class Mail:
+class Mail(NamedTuple):
     """A MAIL command. `reverse_path` is empty for the null sender."""
 
     reverse_path: str

@@ -4,10 +4,10 @@ Order: grammar, relaying, a healthy primary, the recipient. Every doubt is a 4xx
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import NamedTuple
 
 from spool.enums import RecipientPolicy, RouteState, WhileUp
 from spool.queue.addresses import POSTMASTER, AddressError, Directory, Kind, Resolution
@@ -55,8 +55,7 @@ class PutOff:
         return now - first
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The reply to RCPT, the recipient if it is taken, and the route whose primary should be looked at now."""
 
     reply: Reply
@@ -64,8 +63,7 @@ class Verdict:
     probe_route_id: int | None = None
 
 
-@dataclass(frozen=True)
-class Sender:
+class Sender(NamedTuple):
     """Where a transaction comes from: the client's network and its reverse-path."""
 
     network: str

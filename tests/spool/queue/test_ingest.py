@@ -1,6 +1,5 @@
 """Storing accepted mail: rows, merges of a sender's retry, values that no database stores."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -61,7 +60,7 @@ def test_mail_for_a_healthy_route_is_hidden_at_first() -> None:
 def test_a_retry_is_merged_into_the_first_delivery() -> None:
     item = incoming("anna@example.test")
     [first] = store(item)
-    [second] = store(replace(item, peer="2001:db8::1"), now=NOW + timedelta(days=4))
+    [second] = store(item._replace(peer="2001:db8::1"), now=NOW + timedelta(days=4))
     assert second == Stored(first.message_id, (), first.delivery_ids)
     assert (Message.objects.count(), Delivery.objects.count()) == (1, 1)
     merge = MergedAcceptance.objects.get()
@@ -101,13 +100,13 @@ def test_another_sender_or_content_is_another_message(change: dict[str, object])
     if "author_id" in change:
         store(item, now=NOW + timedelta(days=6))  # past the window
     else:
-        store(replace(item, **change))  # type: ignore[arg-type]
+        store(item._replace(**change))  # type: ignore[arg-type]
     assert (Message.objects.count(), MergedAcceptance.objects.count()) == (2, 0)
 
 
 def test_a_retry_with_a_new_recipient_joins_the_message() -> None:
     item = incoming("anna@example.test", "ben@example.test")
-    [first] = store(replace(item, recipients=item.recipients[:1]))
+    [first] = store(item._replace(recipients=item.recipients[:1]))
     [second] = store(item)
     assert second.message_id == first.message_id
     assert second.merged_ids == first.delivery_ids
@@ -117,7 +116,7 @@ def test_a_retry_with_a_new_recipient_joins_the_message() -> None:
 
 def test_a_new_recipient_of_an_erased_message_gets_a_message_of_its_own() -> None:
     item = incoming("anna@example.test", "ben@example.test")
-    [first] = store(replace(item, recipients=item.recipients[:1]))
+    [first] = store(item._replace(recipients=item.recipients[:1]))
     content.erase(Message.objects.all(), now=NOW)
     [second] = store(item)
     assert second.merged_ids == first.delivery_ids
@@ -137,8 +136,8 @@ def test_large_content_of_a_merged_retry_leaves_no_file(django_capture_on_commit
 
 def test_a_message_for_nobody_known_is_stored_without_mailbox() -> None:
     item = incoming("anna@example.test")
-    recipient = replace(item.recipients[0], mailbox_id=None, unknown=True)
-    [stored] = store(replace(item, recipients=(recipient,)))
+    recipient = item.recipients[0]._replace(mailbox_id=None, unknown=True)
+    [stored] = store(item._replace(recipients=(recipient,)))
     delivery = Delivery.objects.get(message=stored.message_id)
     assert (delivery.mailbox, delivery.unknown_recipient) == (None, True)
 
@@ -153,7 +152,7 @@ headers = value.map(lambda value: value + b"".join(b"\r\n" + name + b": " + valu
 def test_any_octets_can_be_stored_and_read_back(raw: bytes, helo: str) -> None:
     with transaction.atomic():
         item = incoming(f"a{Message.objects.count()}x@example.test", raw=b"From: " + raw)
-        [stored] = ingest.store([replace(item, helo=helo)], now=NOW)
+        [stored] = ingest.store([item._replace(helo=helo)], now=NOW)
         message = Message.objects.get(pk=stored.message_id)
         assert content.read(message) == b"From: " + raw
         # Nothing that is shown was lost because the database refused it.
