@@ -1,11 +1,13 @@
 """List columns from a byte scan: plain, encoded, hostile and duplicate headers."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spool.mime.addresses import MailAddress, parse_list
-from spool.mime.headers import ListColumns, fields, scan
+from spool.mime.headers import ListColumns, block_end, fields, scan
 from spool.mime.words import MAX_WORDS, clean, decode_words
 
 pytestmark = pytest.mark.pure
@@ -107,3 +109,10 @@ def test_address_reader_accepts_anything(text: str) -> None:
 @given(st.text(max_size=200))
 def test_clean_is_idempotent(text: str) -> None:
     assert clean(clean(text)) == clean(text)
+
+
+@given(st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n"]), max_size=12).map(b"".join), st.integers(0, 4))
+def test_the_header_block_ends_at_the_first_empty_line(raw: bytes, start: int) -> None:
+    empty = re.search(rb"(?:\A|(?<=\n))\r?\n", raw[start:])
+    found = (start + empty.start(), start + empty.end()) if empty else (len(raw), len(raw))
+    assert block_end(raw, start) == found
