@@ -14,7 +14,7 @@ RANDOM_BITS = 22
 LENGTH = 13
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAIRS = [first + second for first in ALPHABET for second in ALPHABET]  # of ten bits
-STEP = 1 << 10  # keys of one moment in one process lie up to this far apart
+STEP_BITS = 10  # keys of one moment in one process lie up to 2^10 apart
 RECENT = 1000 << RANDOM_BITS  # one second; a clock set back further starts anew
 # Seeded by the system, once a process: keys must differ, not be secret, and each call to the system costs a mail dear.
 _random = random.Random()  # noqa: S311 - as above
@@ -34,7 +34,7 @@ def new_id(now_ms: int | None = None) -> int:
     fresh = (moment & (1 << 41) - 1) << RANDOM_BITS | _random.getrandbits(RANDOM_BITS)
     with _lock:
         if fresh <= _last < fresh + RECENT:
-            fresh = _last + 1 + _random.randrange(STEP)
+            fresh = _last + 1 + _random.getrandbits(STEP_BITS)
         _last = fresh
     return fresh
 

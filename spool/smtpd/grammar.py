@@ -21,6 +21,7 @@ _FAST_MAIL = re.compile(
     + rb")?>(?: BODY=(7BIT|8BITMIME))?(?: SIZE=(\d{1,18}))?(?: BODY=(7BIT|8BITMIME))?",
     re.I | re.A,
 )
+_FAST_RCPT = re.compile(rb"TO:<([\w+\-=.][\w+\-=.@]*)>", re.I | re.A)
 _PATH = re.compile(rb'\s*+<((?:"(?:[^"\\]|\\.)*+"|[^<>"])*+)>', re.S)
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
 _LITERAL = re.compile(r"(.+)@\[[0-9A-Za-z:.\-]{1,100}\]", re.S)
@@ -57,6 +58,9 @@ def read_mail(argument: bytes) -> Mail:
 
 def read_rcpt(argument: bytes, *, smtputf8: bool) -> str:
     """The forward-path of RCPT, as text without brackets; who it is, the policy says. Raises Refused."""
+    fast = _FAST_RCPT.fullmatch(argument)
+    if fast and len(fast[1]) <= PATH_LENGTH:
+        return fast[1].decode("ascii")
     path, parameters = _split(argument, b"TO:")
     if parameters:
         raise Refused(replies.BAD_PARAMETER)

@@ -19,6 +19,7 @@ from spool.smtpd.view import RouteView, View
 
 REMEMBERED = 50_000  # envelopes put off
 FORGET_AFTER = 86_400.0  # seconds
+PROBED = (RouteState.UP, RouteState.SUSPECT)  # a tuple: the hash of an Enum costs more than two looks
 
 
 @lru_cache(maxsize=4096)
@@ -82,7 +83,7 @@ def decide(view: View, forward_path: str, sender: Sender, *, put_off: PutOff, li
     if route is None:
         return Verdict(replies.UNSURE)
     healthy = route.healthy(now, within=limits.confirmed_within)
-    probe = route.id if route.state in {RouteState.UP, RouteState.SUSPECT} else None
+    probe = route.id if route.state in PROBED else None
     if healthy and resolution.domain.while_up == WhileUp.DEFER:
         waited = put_off.seconds(sender.network, sender.reverse_path, resolution.forward_path, now)
         if waited < limits.return_after:
