@@ -67,16 +67,29 @@ class Table:
         """Write `rows` inside the caller's transaction, which an error must end. Raises what Django's database does."""
         if not rows:
             return
-        columns = [_converted(field, column) for field, column in zip(self.given, zip(*rows, strict=True), strict=True)]
-        columns += [_converted(field, [field.get_default() for _ in rows]) for field in self._called]
+        columns: list[Sequence[Value]] = list(zip(*rows, strict=True))
+        columns += [[field.get_default() for _ in rows] for field in self._called]
+        for position, field in self._odd:
+            columns[position] = _converted(field, columns[position])
         if connection.vendor == "postgresql":
             self._copy(zip(*map(repeat, self._defaults), *columns, strict=False))
         else:
             self._insert(list(zip(*columns, strict=True)))
 
     @cached_property
+    def _odd(self) -> list[tuple[int, "Field[Any, Any]"]]:
+        """Fields whose values need a conversion, with their places among those that differ from row to row."""
+        own = self.given + self._called
+        return [(position, field) for position, field in enumerate(own) if not _plain(field)]
+
+    @cached_property
     def _defaults(self) -> Row:
         return tuple(field.get_db_prep_save(field.get_default(), connection) for field in self._constant)
+
+    @cached_property
+    def _types(self) -> list[str]:
+        """On PostgreSQL, without lengths: binary COPY converts nothing, so the driver must know each column's type."""
+        return [str(field.db_type(connection)).partition("(")[0] for field in self.fields]
 
     @cached_property
     def _columns(self) -> str:
@@ -115,10 +128,8 @@ class Table:
 
     def _copy(self, rows: Iterable[Row]) -> None:
         statement = f"COPY {connection.ops.quote_name(self.name)} ({self._columns}) FROM STDIN (FORMAT BINARY)"
-        # "varchar(255)" -> "varchar": binary COPY converts nothing, so the driver must know each column's type
-        types = [str(field.db_type(connection)).partition("(")[0] for field in self.fields]
         with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.set_types(types)
+            copy.set_types(self._types)
             for row in rows:
                 copy.write_row(row)
 
@@ -135,8 +146,6 @@ def _plain(field: "Field[Any, Any]") -> bool:
 
 def _converted(field: "Field[Any, Any]", values: Sequence[Value]) -> Sequence[Value]:
     """One column in the driver's terms; of times and addresses, which repeat, each distinct value once."""
-    if _plain(field):
-        return values
     convert: Callable[[Value], Value] = partial(field.get_db_prep_save, connection=connection)
     if field.get_internal_type() not in REPEATING:
         return [convert(value) for value in values]
