@@ -224,7 +224,8 @@ def test_messages_of_one_thread_meet_under_one_number() -> None:
     )
     made = [make_message(raw=head + b"\r\n\r\n").pk for head in heads]
     parsing.sweep(now=NOW)
-    root, second, third, other, none = Message.objects.in_bulk(made).values()
+    found = Message.objects.in_bulk(made)
+    root, second, third, other, none = (found[pk] for pk in made)
     assert root.thread == second.thread == third.thread
     assert root.thread not in {None, other.thread}
     assert none.thread is None
