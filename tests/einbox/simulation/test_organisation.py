@@ -3,6 +3,7 @@
 import base64
 import smtplib
 import stat
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -106,14 +107,13 @@ def test_a_demo_home_does_not_start_on_a_reachable_address(tmp_path: Path) -> No
         box.wait_until_up()
         assert box.stop() == 0
     del box.environment["EINBOX_DEMO"]
-    for command in ("up", "web", "smtpd"):
-        for change in REACHABLE:
-            reachable = {name: value.format(port=free_port()) for name, value in change.items()}
-            other = Installation(box.home)
-            other.environment |= reachable
-            result = other.manage(command)
-            assert result.returncode != 0, (command, change)
-            assert "only listens on this machine" in result.stderr, (command, change, result.stderr)
+    for command, change in [*product(["up"], REACHABLE), *product(["web", "smtpd"], REACHABLE[:1])]:
+        reachable = {name: value.format(port=free_port()) for name, value in change.items()}
+        other = Installation(box.home)
+        other.environment |= reachable
+        result = other.manage(command)
+        assert result.returncode != 0, (command, change)
+        assert "only listens on this machine" in result.stderr, (command, change, result.stderr)
     (box.home / "demo.txt").unlink()  # the accounts are still there
     other = Installation(box.home)
     other.environment["EINBOX_SMTP"] = f"0.0.0.0:{free_port()}"
