@@ -245,7 +245,11 @@ class SmtpdProcess:
                 self.command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, pass_fds=(*self.pass_fds, held)
             )
         os.close(held)
-        wait_for(self.listening, 20, what=f"smtpd to listen; its log: {self.log}")
+        try:
+            wait_for(self.listening, 60, what=f"smtpd to listen; its log: {self.log}")
+        except BaseException:  # nobody will stop what has not begun
+            self.process.kill()
+            raise
 
     def listening(self) -> bool:
         assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
