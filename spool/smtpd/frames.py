@@ -1,7 +1,7 @@
 """What the sessions' process and its writer say to each other: frames of a pickled list of messages and their contents.
 
 A frame is its length, the number and lengths of its parts, and the parts: the pickle, then each content, which the
-pickle does not copy (PEP 574).
+pickle does not copy (PEP 574). Numbers are of four octets.
 
 Pickle can run code, so this is for one place only: the socket pair that `spool.smtpd.writer` makes before its fork.
 Nobody else holds an end of it, it has no name, and what a stranger sent lies in it as octets and text, never as pickle.
@@ -15,7 +15,6 @@ from typing import BinaryIO, NamedTuple
 from spool.queue.ingest import Ready, Stored
 
 LENGTH = struct.Struct("!I")
-NUMBER = struct.Struct("!I")
 
 
 class Take(NamedTuple):
@@ -47,9 +46,8 @@ def pack(said: Sequence[Said]) -> bytes:
     parts: list[bytes | memoryview] = [pickle.dumps(said, 5, buffer_callback=contents.append)]
     parts += [content.raw() for content in contents]
     lengths = list(map(len, parts))
-    head = struct.pack(f"!{len(parts)}I", *lengths)
-    size = NUMBER.size + len(head) + sum(lengths)
-    return b"".join((LENGTH.pack(size), NUMBER.pack(len(parts)), head, *parts))
+    head = struct.pack(f"!{1 + len(parts)}I", len(parts), *lengths)
+    return b"".join((LENGTH.pack(len(head) + sum(lengths)), head, *parts))
 
 
 def read(stream: BinaryIO) -> Sequence[Said] | None:
@@ -86,9 +84,10 @@ class Reader:
 
 
 def _opened(octets: bytes) -> Sequence[Said]:
-    lengths = struct.unpack_from(f"!{NUMBER.unpack_from(octets)[0]}I", octets, NUMBER.size)
+    [number] = LENGTH.unpack_from(octets)
+    lengths = struct.unpack_from(f"!{number}I", octets, LENGTH.size)
     parts: list[bytes] = []
-    begin = NUMBER.size + LENGTH.size * len(lengths)
+    begin = LENGTH.size * (1 + number)
     for length in lengths:
         parts.append(octets[begin : begin + length])
         begin += length
