@@ -34,6 +34,7 @@ from spool.queue import domains, scope
 from spool.queue.expiry import EXPIRES_SOON
 from spool.queue.probe import Target, probe, target_of
 from spool.queue.routing import smarthost_of, submission_of
+from spool.queue.schedule import Evidence
 from spool.smtp.client import ConnectError, Endpoint, Timers, connect
 from spool.smtp.replies import Phase
 from spool.smtpd.limits import Limits
@@ -172,8 +173,12 @@ def _certificate(name: str, path: Path, now: datetime) -> Finding:
     return Finding(f"tls {name}", state, f"The certificate is valid until {ends:%Y-%m-%d %H:%M} UTC.")
 
 
+def _routes() -> QuerySet[Route]:
+    return scope.routes().prefetch_related("hosts", "domains").filter(domains__is_drill=False).distinct()
+
+
 def _primaries(_now: datetime) -> Iterator[Finding]:
-    routes = scope.routes().prefetch_related("hosts").filter(domains__is_drill=False).distinct()
+    routes = _routes()
     if not routes:
         yield Finding("domains", FAIL, "No domain is protected yet: `domain add NAME --primary HOST:PORT`.")
     for route in routes:
@@ -187,7 +192,7 @@ def _primaries(_now: datetime) -> Iterator[Finding]:
 
 def _ways_out(_now: datetime) -> Iterator[Finding]:
     """Logs in where answers leave: the submission server, and the smarthost, which nobody uses before the day."""
-    for route in scope.routes().prefetch_related("hosts").filter(domains__is_drill=False).distinct():
+    for route in _routes():
         if route.submission_url:
             yield _log_in(f"submission {route}", submission_of, route)
         if route.smarthost_url:
@@ -201,8 +206,7 @@ def _log_in(check: str, way_of: Callable[[Route], tuple[Endpoint, ...]], route: 
     except DecryptionError:
         return Finding(check, FAIL, "Its password cannot be opened with the keys in use; set it again.")
     except ConnectError as error:
-        said = f"{error.code} {error.text}" if error.code else error.text
-        return Finding(check, FAIL, f"{way} cannot be used ({error.phase}: {said}); answers would wait there.")
+        return Finding(check, FAIL, f"{way} cannot be used ({_said(error)}); answers would wait there.")
     return Finding(check, OK, f"{way} takes our log-in." if way.user else f"{way} answers.")
 
 
@@ -223,11 +227,16 @@ def _ask(route: Route, host: Endpoint, target: Target) -> Finding:
     evidence = probe(replace(target, endpoints=(host,)))
     if evidence.ok:
         return Finding(f"primary {route}", OK, f"{host} takes mail.")
-    said = f"{evidence.code} {evidence.text}" if evidence.code else evidence.text
-    sentence = f"{host} does not take mail ({evidence.phase}: {said})."
+    sentence = f"{host} does not take mail ({_said(evidence)})."
     if evidence.phase == Phase.STARTTLS and route.tls == TlsPolicy.REQUIRED:
         sentence += f" Its certificate must be valid for {host.host}; else `domain set NAME --tls opportunistic`."
     return Finding(f"primary {route}", FAIL, sentence)
+
+
+def _said(failure: ConnectError | Evidence) -> str:
+    """How far it came, and the reply if there was one."""
+    code = f"{failure.code} " if failure.code else ""
+    return f"{failure.phase}: {code}{failure.text}"
 
 
 def _people(_now: datetime) -> Iterator[Finding]:
