@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+.DELETE_ON_ERROR: # the python of half an environment would pass for a whole one the next time
 .PHONY: run test drill bench soak fuzz check manage install environment clean
 
 run: $(VENV)/run
@@ -43,7 +44,7 @@ clean:
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "einbox needs Python 3.11 or newer; set PYTHON=…" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; } # half of one would pass for a whole one the next time
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run: requirements/run.txt $(VENV)/bin/python
 	@echo "Installing einbox's packages into $(VENV); this happens once." >&2

@@ -45,7 +45,7 @@ def claim(*, now: datetime, limit: int) -> list[Message]:
         return []
     oldest = waiting.order_by("pk").values("id")[:limit]
     with transaction.atomic():
-        if connection.features.has_select_for_update_skip_locked:
+        if connection.vendor == "postgresql":
             oldest = oldest.select_for_update(skip_locked=True)
             with connection.cursor() as cursor:
                 # Statistics come after a sudden backlog: until then PostgreSQL would sort all of it for each claim,

@@ -221,4 +221,4 @@ def test_an_environment_without_pip_is_not_left_half_made(tmp_path: Path) -> Non
     command = ["make", "install", f"PYTHON={python}"]
     made = subprocess.run(command, cwd=tmp_path, env=ours, capture_output=True, check=False)
     assert made.returncode != 0
-    assert not (tmp_path / ".venv").exists()
+    assert not (tmp_path / ".venv/bin/python").exists()
