@@ -87,7 +87,8 @@ def _created(path: Path) -> int:
 def _uncache(handle: int) -> None:
     """What is synced is read once more, later: its memory is better used for the next one, and for the database."""
     if hasattr(os, "posix_fadvise"):  # not on every system
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        with suppress(OSError):  # nor on every file system or kernel; the file is written all the same
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def write(name: str, pieces: Iterable[Buffer]) -> None:

@@ -1,5 +1,7 @@
 """The three homes of content, its erasure, and files that nobody owns."""
 
+import errno
+import os
 import sys
 import threading
 from pathlib import Path
@@ -45,6 +47,16 @@ def test_small_content_lies_in_the_row_large_content_in_a_file() -> None:
     assert (content.read(small), content.read(large)) == (SMALL, LARGE)
     path = files.root() / large.content_file
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_advice_that_a_file_system_does_not_take_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object) -> None:
+        raise OSError(errno.ENOSYS, "no advice")
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
+    message = make_message(LARGE)
+    assert message.content_file
+    assert content.read(message) == LARGE
 
 
 def test_content_goes_into_the_database_when_the_storage_fails_and_moves_later(tmp_path: Path) -> None:
