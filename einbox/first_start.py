@@ -157,7 +157,7 @@ def _database_name() -> str:
 def check_certificates(*services: str) -> None:
     """Raise SettingsError unless the certificates of these services can be used."""
     if "web" in services:
-        certificates.check("EINBOX_TLS", settings.TLS_CERT, settings.TLS_KEY, pkcs8=True)
+        certificates.check("EINBOX_TLS", settings.TLS_CERT, settings.TLS_KEY, web=True)
     if "smtpd" in services:
         certificates.check("EINBOX_SMTP", settings.SMTP_CERT, settings.SMTP_KEY)
 

@@ -76,21 +76,26 @@ def serve() -> None:
 
 
 def _follow_renewals(server: MPServer, seen: certificates.Mark) -> None:
-    """Let fresh workers take over when the files are no longer as `seen`; an unusable pair changes nothing."""
+    """Let fresh workers take over when the files are no longer as `seen`; an unusable pair changes nothing.
+
+    It is tried again each time: half a file, or a missing right, may be mended unseen.
+    """
+    refused = ""
     while True:
         time.sleep(RENEWAL_SECONDS)
         if (now := certificates.mark(settings.TLS_CERT, settings.TLS_KEY)) == seen:
             continue
-        seen = now
         try:
-            certificates.check("EINBOX_TLS", settings.TLS_CERT, settings.TLS_KEY, pkcs8=True)
+            certificates.check("EINBOX_TLS", settings.TLS_CERT, settings.TLS_KEY, web=True)
             # Again, for the server remembers where links led.
             server.build_ssl_context(
                 Path(settings.TLS_CERT), Path(settings.TLS_KEY), None, TLS_MINIMUM, None, [], False
             )
         except (SettingsError, OSError, ssl.SSLError) as error:
-            log.warning("the new certificate cannot be used, the old one stays: %s", error)
+            if refused != (refused := str(error)):
+                log.warning("the new certificate cannot be used, the old one stays: %s", error)
             continue
+        seen, refused = now, ""
         log.info("the certificate has changed; fresh workers take over")
         server.signal_handler_reload()  # type: ignore[no-untyped-call]
 

@@ -1,11 +1,14 @@
 """Certificates that cannot be used stop the start with a sentence; renewed ones are served without a new start."""
 
+import base64
 import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -27,6 +30,38 @@ pytestmark = pytest.mark.pure
 def rewrite(key: Path, form: PrivateFormat, how: KeySerializationEncryption) -> None:
     private = load_pem_private_key(key.read_bytes(), None)
     key.write_bytes(private.private_bytes(Encoding.PEM, form, how))
+
+
+def unknown_curve(file: Path) -> None:
+    """Names prime239v2 (RFC 5480 knows it not) in place of P-256."""
+    kind = file.read_text().partition("-----BEGIN ")[2].partition("-----")[0]
+    octets = base64.b64decode("".join(file.read_text().splitlines()[1:-1]))
+    octets = octets.replace(bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030105"))
+    file.write_text(f"-----BEGIN {kind}-----\n{base64.encodebytes(octets).decode()}-----END {kind}-----\n")
+
+
+def large_curve(certificate: Path, key: Path) -> None:
+    for name, file in zip((certificate, key), make_certificate(key.parent, days=2, curve=ec.SECP521R1), strict=True):
+        file.replace(name)
+
+
+def version_1(certificate: Path, key: Path) -> None:
+    """As small private authorities still make them; its signature is not true any more."""
+
+    def sequence(content: bytes) -> bytes:
+        size = len(content)
+        return b"0" + (b"\x81" + bytes([size]) if size < 256 else b"\x82" + size.to_bytes(2, "big")) + content
+
+    private = load_pem_private_key(key.read_bytes(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    old = x509.load_pem_x509_certificate(certificate.read_bytes())
+    plain = x509.CertificateBuilder(
+        old.issuer, old.subject, private.public_key(), 1, old.not_valid_before_utc, old.not_valid_after_utc
+    ).sign(private, SHA256())
+    fields = plain.tbs_certificate_bytes
+    rest = plain.public_bytes(Encoding.DER).partition(fields)[2]
+    octets = sequence(sequence(fields.partition(bytes.fromhex("a003020102"))[2]) + rest)
+    certificate.write_text(ssl.DER_cert_to_PEM_cert(octets))
 
 
 def another(folder: Path) -> Path:
@@ -52,6 +87,13 @@ WRONG: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         lambda _cert, key: rewrite(key, PrivateFormat.TraditionalOpenSSL, NoEncryption()),
         "EINBOX_TLS_KEY: .* must be PKCS #8",
     ),
+    "a curve that nobody knows, in the certificate": (
+        lambda cert, _key: unknown_curve(cert),
+        "EINBOX_TLS_KEY: .* P-384",
+    ),
+    "a curve that nobody knows, in the key": (lambda _cert, key: unknown_curve(key), "EINBOX_TLS_KEY: .* P-384"),
+    "a curve that rustls does not know": (large_curve, "EINBOX_TLS_KEY: .* P-384"),
+    "version 1 of X.509": (version_1, "EINBOX_TLS_CERT: .* old version"),
     "another key": (lambda _cert, key: another(key.parent).replace(key), "do not belong together"),
 }
 
@@ -60,10 +102,10 @@ WRONG: dict[str, tuple[Callable[[Path, Path], object], str]] = {
 def test_each_fault_of_a_pair_is_said(tmp_path: Path, name: str) -> None:
     spoil, sentence = WRONG[name]
     certificate, key = make_certificate(tmp_path)
-    certificates.check("EINBOX_TLS", str(certificate), str(key), pkcs8=True)
+    certificates.check("EINBOX_TLS", str(certificate), str(key), web=True)
     spoil(certificate, key)
     with pytest.raises(SettingsError, match=sentence):
-        certificates.check("EINBOX_TLS", str(certificate), str(key), pkcs8=True)
+        certificates.check("EINBOX_TLS", str(certificate), str(key), web=True)
 
 
 @pytest.mark.parametrize("setting", ["EINBOX_TLS", "EINBOX_SMTP"])
@@ -110,6 +152,9 @@ def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path) -> No
         names[0].with_suffix(".next").write_text("no certificate")
         names[0].with_suffix(".next").replace(names[0])
         wait_for(lambda: "holds no certificate" in box.output(), seconds=60, what="the refusal of a broken one")
+        assert serial(box.web_port) == serials[1]
+        large_curve(*(name.resolve() for name in names))
+        wait_for(lambda: "ECDSA P-256" in box.output(), seconds=60, what="the refusal of a kind that is not served")
         assert serial(box.web_port) == serials[1]
         assert box.process is not None
         assert box.process.poll() is None

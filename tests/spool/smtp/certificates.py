@@ -11,9 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificate(folder: Path, *, address: str = "127.0.0.1", days: int = 1) -> tuple[Path, Path]:
+def make_certificate(
+    folder: Path, *, address: str = "127.0.0.1", days: int = 1, curve: type[ec.EllipticCurve] = ec.SECP256R1
+) -> tuple[Path, Path]:
     """A self-signed certificate for `address` that ends in `days` (negative: it has ended); certificate and key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(curve())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "primary.test")])
     now = datetime.now(UTC)
     certificate = (

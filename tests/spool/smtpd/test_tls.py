@@ -163,6 +163,22 @@ def test_a_new_certificate_is_used_without_a_restart(anna: Mailbox, tmp_path: Pa
         wait_for(lambda: subject(server) != old)
 
 
+def test_what_could_not_be_used_is_tried_again_though_it_looks_the_same(tmp_path: Path) -> None:
+    """Half a file within one tick of the clock, or one that we had no right to read."""
+    certificate = Certificate(*write_certificate(tmp_path))
+    old, file = certificate.context, tmp_path / "cert.pem"
+    write_certificate(tmp_path, "new.test")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    os.utime(file, (1, 1))
+    certificate.reload_if_changed()
+    assert certificate.context is old
+    file.write_bytes(whole)
+    os.utime(file, (1, 1))
+    certificate.reload_if_changed()
+    assert certificate.context is not old
+
+
 def test_mails_read_at_the_same_time_in_clear_and_over_tls_stay_apart(anna: Mailbox, certificate: Certificate) -> None:
     """All sessions read through one buffer; these are larger than it and come in turns, in odd pieces."""
     raws = [b"Subject: %d\r\n\r\n" % number + b"%039d\r\n" % number * 8_000 for number in range(4)]
