@@ -14,6 +14,7 @@ from spool.smtp.replies import AUTHENTICATED, CONTINUE_AUTH, READY, Phase, Reply
 from spool.smtp.wire import Wire, WireError
 
 T = TypeVar("T")
+SHOWS = 16  # characters of a password that must not be shown
 
 
 @dataclass(frozen=True)
@@ -137,24 +138,40 @@ class Session:
         self._step(Phase.STARTTLS, lambda: self._tls(context))
 
     def authenticate(self) -> None:
-        """AUTH PLAIN or LOGIN (RFC 4954, 4616), never in the clear to another machine."""
+        """AUTH PLAIN or LOGIN (RFC 4954, 4616), never in the clear to another machine.
+
+        Some servers repeat a command that they refuse; no log and no page may show what it held.
+        """
         if not self.wire.secured and not is_loopback(self.endpoint.host):
             raise ConnectError(Phase.AUTH, "credentials are not sent without TLS")
         offered = self.extensions.get("AUTH", "").upper().split()
-        reply = self._step(Phase.AUTH, lambda: self._plain() if "PLAIN" in offered else self._login())
-        if reply.code != AUTHENTICATED:
-            raise _refused(Phase.AUTH, reply)
+        try:
+            reply = self._step(Phase.AUTH, lambda: self._plain() if "PLAIN" in offered else self._login())
+            if reply.code != AUTHENTICATED:
+                raise _refused(Phase.AUTH, reply)
+        except ConnectError as error:
+            if not self._betrays(error.text):
+                raise
+            raise ConnectError(Phase.AUTH, "refused; it repeated our password", error.code, error.enhanced) from None
+
+    def _betrays(self, text: str) -> bool:
+        """Whether `text` holds the password in a form in which it was sent, whole or cut off."""
+        password = self.endpoint.password
+        sent = (self._initial_response(), _base64(password), password)
+        return any(form and form[:SHOWS] in text for form in sent)
+
+    def _initial_response(self) -> str:
+        return _base64(f"\0{self.endpoint.user}\0{self.endpoint.password}")
 
     def _plain(self) -> Reply:
-        secret = f"\0{self.endpoint.user}\0{self.endpoint.password}".encode()
-        return self.say(f"AUTH PLAIN {base64.b64encode(secret).decode()}", self.timers.auth)
+        return self.say(f"AUTH PLAIN {self._initial_response()}", self.timers.auth)
 
     def _login(self) -> Reply:
         reply = self.say("AUTH LOGIN", self.timers.auth)
         for word in (self.endpoint.user, self.endpoint.password):
             if reply.code != CONTINUE_AUTH:
                 break
-            reply = self.say(base64.b64encode(word.encode()).decode(), self.timers.auth)
+            reply = self.say(_base64(word), self.timers.auth)
         return reply
 
     def _step(self, phase: Phase, step: Callable[[], T]) -> T:
@@ -162,6 +179,10 @@ class Session:
             return step()
         except WireError as error:
             raise ConnectError(phase, str(error)) from error
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _refused(phase: Phase, reply: Reply) -> ConnectError:

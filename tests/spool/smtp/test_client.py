@@ -207,6 +207,30 @@ def test_required_tls_delivers_to_a_verified_host(tmp_path: Path, monkeypatch: p
         assert primary.kept[0].tls
 
 
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        '500 5.5.1 unknown: "AUTH PLAIN AHUAb3VyIHNlY3JldA=="',
+        "535 5.7.8 no: b3VyIHNlY3JldA==",
+        "535 5.7.8 not 'our secret'",
+        "AUTH PLAIN AHUAb3VyIHNlY3JldA==",
+    ],
+)
+def test_a_password_that_the_server_repeats_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeated: str
+) -> None:
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    with Primary(tls=server_context(certificate), implicit_tls=True, credentials=("u", "right")) as primary:
+        primary.on("auth", reply(repeated))
+        endpoint = Endpoint("127.0.0.1", primary.port, "required", implicit_tls=True, user="u", password="our secret")
+        with pytest.raises(ConnectError) as caught:
+            connect(endpoint, helo="einbox.test", timers=QUICK)
+    assert caught.value.phase is Phase.AUTH
+    assert caught.value.code == (int(repeated[:3]) if repeated[0].isdigit() else None)
+    assert not any(form in caught.value.text for form in ("AHUA", "b3Vy", "our secret"))
+
+
 @pytest.mark.parametrize("password", ["right", "wrong"])
 def test_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str) -> None:
     certificate = make_certificate(tmp_path)
