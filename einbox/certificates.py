@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from einbox.env import SettingsError
 
 PKCS8 = b"-----BEGIN PRIVATE KEY-----"
-RSA_BITS = range(2048, 8193)  # what rustls signs with
+RSA_BITS = range(2048, 4097, 512)  # of keys that ring, and so rustls, signs with
 Mark = tuple[tuple[int, int], ...]
 
 
@@ -77,7 +77,7 @@ def check(setting: str, certificate: str, key: str, *, web: bool = False) -> Non
 
 
 def _unknown(setting: str, path: str) -> str:
-    served = "RSA from 2048 bits, ECDSA P-256 or P-384, Ed25519"
+    served = "RSA of 2048, 3072 or 4096 bits, ECDSA P-256 or P-384, Ed25519"
     return f"{setting}_KEY: {path} is of a kind that is not served; take {served}."
 
 

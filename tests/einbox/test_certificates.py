@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from einbox import certificates
 from einbox.env import SettingsError
 from tests.doubles.installation import Installation
-from tests.spool.smtp.certificates import make_certificate
+from tests.spool.smtp.certificates import PrivateKey, make_certificate
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.pure
@@ -41,7 +41,15 @@ def unknown_curve(file: Path) -> None:
 
 
 def large_curve(certificate: Path, key: Path) -> None:
-    for name, file in zip((certificate, key), make_certificate(key.parent, days=2, curve=ec.SECP521R1), strict=True):
+    replace(certificate, key, ec.generate_private_key(ec.SECP521R1()))
+
+
+def odd_length(certificate: Path, key: Path) -> None:
+    replace(certificate, key, rsa.generate_private_key(65537, 2056))
+
+
+def replace(certificate: Path, key: Path, by: PrivateKey) -> None:
+    for name, file in zip((certificate, key), make_certificate(key.parent, days=2, key=by), strict=True):
         file.replace(name)
 
 
@@ -93,6 +101,7 @@ WRONG: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     ),
     "a curve that nobody knows, in the key": (lambda _cert, key: unknown_curve(key), "EINBOX_TLS_KEY: .* P-384"),
     "a curve that rustls does not know": (large_curve, "EINBOX_TLS_KEY: .* P-384"),
+    "a length that rustls does not know": (odd_length, "EINBOX_TLS_KEY: .* 4096 bits"),
     "version 1 of X.509": (version_1, "EINBOX_TLS_CERT: .* old version"),
     "another key": (lambda _cert, key: another(key.parent).replace(key), "do not belong together"),
 }

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 def make_certificate(
-    folder: Path, *, address: str = "127.0.0.1", days: int = 1, curve: type[ec.EllipticCurve] = ec.SECP256R1
+    folder: Path, *, address: str = "127.0.0.1", days: int = 1, key: PrivateKey | None = None
 ) -> tuple[Path, Path]:
     """A self-signed certificate for `address` that ends in `days` (negative: it has ended); certificate and key."""
-    key = ec.generate_private_key(curve())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "primary.test")])
     now = datetime.now(UTC)
     certificate = (
