@@ -43,24 +43,17 @@ def claim(*, now: datetime, limit: int) -> list[Message]:
     waiting = Message.objects.filter(parse_state=ParseState.PENDING).filter(free)
     if not waiting.exists():  # no write transaction when there is nothing to do
         return []
-    oldest = waiting.order_by("pk").values("id")[:limit]
     with transaction.atomic():
+        rows = waiting.order_by("pk")
         if connection.vendor == "postgresql":
-            oldest = oldest.select_for_update(skip_locked=True)
+            rows = rows.select_for_update(skip_locked=True)
             with connection.cursor() as cursor:
                 # Statistics come after a sudden backlog: until then PostgreSQL would sort all of it for each claim,
                 # though the index of unread messages has the order.
                 cursor.execute("SET LOCAL enable_sort = off")
-        chosen, values = oldest.query.sql_with_params()
-        until = connection.ops.adapt_datetimefield_value(now + LEASE)
-        # One statement: Django's way finds each row three times, and sends 200 ids to and fro.
-        taken = Message.objects.raw(
-            f"WITH chosen AS MATERIALIZED ({chosen}) UPDATE spool_message "  # noqa: S608 - names of our own
-            "SET parse_lease_until = %s, parse_attempts = parse_attempts + 1 "
-            f"WHERE id IN (SELECT id FROM chosen) RETURNING {', '.join(USED)}",
-            [*values, until],
-        )
-        return sorted(taken, key=lambda message: message.pk)
+        ids = list(rows.values_list("pk", flat=True)[:limit])
+        Message.objects.filter(pk__in=ids).update(parse_lease_until=now + LEASE, parse_attempts=F("parse_attempts") + 1)
+    return list(Message.objects.filter(pk__in=ids).only(*USED).order_by("pk"))
 
 
 class _Sweep:
