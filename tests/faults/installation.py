@@ -85,18 +85,19 @@ class Installation:
 class Killer:
     """Strikes services in turn: a SIGKILL from outside, then `hits_per_strike` deaths at failpoints within.
 
-    So most deaths fall inside an open transaction, transfer or request. Ends after `wanted` strikes, or later: on a
-    busy machine a service may have nothing left to do by the time it is struck. Then come as many more as it takes
-    to have a death inside for each strike, at the service that died inside most often.
+    So most deaths fall inside an open transaction, transfer or request: the next one is struck when these have come,
+    or after `patience` seconds, as some have nothing left to do. Ends after `wanted` strikes.
     """
 
     installation: Installation
     seed: int
     wanted: int = 11
-    hits_per_strike: int = 3
+    hits_per_strike: int = 2
     pause: float = 3.0  # seconds between strikes
+    patience: float = 20.0  # longer than a start takes on a busy machine
     strikes: Counter[str] = field(default_factory=Counter)  # from outside, by service
     hits: Counter[str] = field(default_factory=Counter)  # at a failpoint, by service
+    _last: tuple[str, float] = ("", 0.0)  # who was struck, and when (time.monotonic())
     _armed: dict[str, str] = field(default_factory=dict)
     _again: Counter[str] = field(default_factory=Counter)  # deaths at a failpoint still to come, by service
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -128,14 +129,15 @@ class Killer:
                     self._again[service] -= 1
                     self._arm(service)
             current = self.installation.pids()
-            due = time.monotonic() > next_strike and (self.strikes.total() < self.wanted or self._too_few_inside())
+            due = time.monotonic() > next_strike and self.strikes.total() < self.wanted and self._settled()
             if set(FAILPOINTS) <= set(current) and self._lived(current) > LIFE and due:
                 self._strike(current)
                 next_strike = time.monotonic() + self.pause
 
-    def _too_few_inside(self) -> bool:
-        """At least half of all deaths shall be inside; a few more, as one of the last may not come."""
-        return self.hits.total() <= self.strikes.total()
+    def _settled(self) -> bool:
+        """Whether the one struck last has died inside as often as it should, or had the time to."""
+        service, at = self._last
+        return self._again[service] <= 0 or time.monotonic() > at + self.patience
 
     def _fired(self, service: str) -> int:
         """Kills at the failpoints of `service` so far (spool.failpoints leaves a file for each)."""
@@ -148,8 +150,6 @@ class Killer:
         Who dies again at once is started ever later: without some life in between there would be no mail at all.
         """
         services = sorted(set(current) - {"up"})  # in production beat is one of them; it passes no failpoint
-        if self.strikes.total() >= self.wanted and self.hits:
-            self._order = [max(self.hits, key=self.hits.__getitem__)]
         self._order = self._order or self._dice.sample(services, k=len(services))
         now = time.monotonic()
         self._born = {life: self._born.get(life, now) for life in current.items()}
@@ -157,7 +157,8 @@ class Killer:
 
     def _strike(self, current: dict[str, int]) -> None:
         service = self._order.pop()
-        self._again[service] = self.hits_per_strike
+        self._again[service] = self.hits_per_strike if service in FAILPOINTS else 0
+        self._last = service, time.monotonic()
         self._arm(service)
         with suppress(ProcessLookupError, KeyError):  # it died by itself just now
             os.kill(current[service], signal.SIGKILL)
