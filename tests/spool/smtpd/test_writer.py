@@ -243,7 +243,7 @@ async def _courier(size: int, count: int) -> tuple[int, int, list[Outcome]]:
         courier.cancel(job)
     await asyncio.sleep(0)
     del jobs, job
-    alive = sum(len(one.inline or b"") for one in gc.get_objects() if isinstance(one, Prepared))
+    alive = sum(len(one.inline or b"") for one in gc.get_objects() if type(one) is Prepared)
     theirs.setblocking(False)
     left = quiet = 0
     while quiet < 50:  # turns of the loop in which nothing more came
