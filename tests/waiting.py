@@ -14,12 +14,13 @@ def wait_for(condition: Callable[[], T], seconds: float = 30.0, *, every: float 
     A busy machine may stop for longer than the whole limit: no test fails for that before it has looked again.
     """
     left = seconds
-    while left > 0:
+    while True:
         looked = time.monotonic()
         result = condition()
         if result:
             return result
+        if left <= 0:
+            message = f"not reached within {seconds} s: {what or getattr(condition, '__qualname__', condition)}"
+            raise AssertionError(message)
         time.sleep(every)
         left -= min(time.monotonic() - looked, LONGEST_LOOK)
-    message = f"not reached within {seconds} s: {what or getattr(condition, '__qualname__', condition)}"
-    raise AssertionError(message)

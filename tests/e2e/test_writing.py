@@ -90,7 +90,7 @@ def test_enter_in_a_line_saves_and_never_sends(tab: MakeTab) -> None:
     page.get_by_label("To", exact=True).fill("o@outside.example")
     page.get_by_label("Subject").fill("Half a thou")
     page.get_by_label("Subject").press("Enter")
-    wait_for(lambda: [one.fields.subject for one in drafts.kept(scene.tilda)] == ["Half a thou"])
+    wait_for(lambda: [one.fields.subject for one in drafts.kept(scene.tilda)] == ["Half a thou"], seconds=5)
     assert not Message.objects.filter(author=scene.tilda).exists()
 
 

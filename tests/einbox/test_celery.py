@@ -39,5 +39,5 @@ def test_a_pickled_task_is_refused_and_never_opened(tmp_path: Path) -> None:
         )
     with start_worker(app, pool="solo", perform_ping_check=False, loglevel="CRITICAL"):
         app.send_task("einbox.heartbeat")  # stands behind the bomb in the queue
-        wait_for(lambda: Heartbeat.objects.filter(service="worker").exists())
+        wait_for(lambda: Heartbeat.objects.filter(service="worker").exists(), seconds=10)
     assert not crater.exists()

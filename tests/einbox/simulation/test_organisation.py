@@ -139,11 +139,11 @@ def test_the_simulated_primary_follows_its_switch(tmp_path: Path) -> None:
 
         assert not delivered()
         box.manage("primary", "on")
-        wait_for(delivered)
+        wait_for(delivered, seconds=5)
         kept = [path.read_bytes() for path in (box.home / "primary" / "new").iterdir()]
         assert any(mail.endswith(b"Subject: kept\r\n\r\nhello\r\n") for mail in kept)
         box.manage("primary", "off")
-        wait_for(lambda: not delivered())
+        wait_for(lambda: not delivered(), seconds=5)
 
 
 def test_demo_letters_are_plausible_mail() -> None:

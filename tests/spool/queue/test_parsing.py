@@ -83,7 +83,7 @@ def test_a_killed_process_costs_one_job_and_is_replaced() -> None:
     pool.run("parse", RAW)
     (before,) = pool.pids()
     os.kill(before, 9)
-    wait_for(lambda: not alive(before))
+    wait_for(lambda: not alive(before), seconds=5)
     assert pool.run("parse", RAW).head["subject"] == "Plan"
     assert pool.pids() != [before]
     pool.stop()
@@ -98,7 +98,7 @@ def test_a_process_that_died_unnoticed_costs_no_job() -> None:
     assert child is not None
     real = child.process
     os.kill(real.pid, 9)
-    wait_for(lambda: not alive(real.pid))
+    wait_for(lambda: not alive(real.pid), seconds=5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(real, "poll", lambda: None)
         assert pool.run("parse", RAW).head["subject"] == "Plan"
@@ -161,7 +161,7 @@ def test_a_process_ends_with_its_parent(busy: bool) -> None:
         child = int(parent.stdout.readline())
         environment = Path(f"/proc/{child}/environ").read_bytes()
         if busy:
-            wait_for(lambda: processor_ticks(child) > 20)
+            wait_for(lambda: processor_ticks(child) > 20, seconds=10)
         parent.kill()
     wait_for(lambda: not alive(child), seconds=15)  # half of what its own clock would give it
     assert b"EINBOX" not in environment

@@ -117,9 +117,9 @@ def test_an_outage_and_its_end_are_seen() -> None:
             wait_for(lambda: Probe.objects.filter(route=route, ok=True).exists())
             primary.stop()
             Route.objects.update(probe_wanted_at=timezone.now() + timedelta(seconds=1))
-            wait_for(lambda: state(route) == RouteState.DOWN)
+            wait_for(lambda: state(route) == RouteState.DOWN, seconds=10)
             primary.start()
-            wait_for(lambda: state(route) == RouteState.UP)
+            wait_for(lambda: state(route) == RouteState.UP, seconds=10)
             wait_for(lambda: not Event.objects.filter(seq__isnull=True).exists(), what="sealing")
         assert not Heartbeat.objects.filter(service="watch").exists()
 

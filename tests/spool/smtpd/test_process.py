@@ -17,9 +17,9 @@ def test_signs_of_life_and_counts_reach_the_database(anna: Mailbox, tmp_path: Pa
     with SmtpdProcess(tmp_path) as process:
         with Client(process.address) as client:
             assert client.transaction(make_raw(), "anna@example.test").startswith("250")
-        sign = wait_for(lambda: Heartbeat.objects.filter(service="smtpd").first())
+        sign = wait_for(lambda: Heartbeat.objects.filter(service="smtpd").first(), 5)
         assert sign is not None
-        assert wait_for(lambda: Heartbeat.objects.get(pk=sign.pk).at > sign.at)
+        assert wait_for(lambda: Heartbeat.objects.get(pk=sign.pk).at > sign.at, 5)
         assert process.stop() == 0
     assert not Heartbeat.objects.filter(service="smtpd").exists()
     assert Counter.objects.get(name="smtpd.accepted").value == 1
@@ -57,7 +57,7 @@ def test_several_processes_share_the_port(anna: Mailbox, tmp_path: Path) -> None
         second = SmtpdProcess(tmp_path)
         second.address, second.environment["EINBOX_SMTP"] = first.address, f"127.0.0.1:{first.port}"
         with second:
-            wait_for(lambda: Heartbeat.objects.filter(service="smtpd").count() == 2)
+            wait_for(lambda: Heartbeat.objects.filter(service="smtpd").count() == 2, 10)
             first.stop(signal.SIGKILL)
             with Client(first.address) as client:
                 assert client.transaction(make_raw(), "anna@example.test").startswith("250")

@@ -243,6 +243,7 @@ async def _courier(size: int, count: int) -> tuple[int, int, list[Outcome]]:
         courier.cancel(job)
     await asyncio.sleep(0)
     del jobs, job
+    # By type(): isinstance would ask lazy objects that other tests left, and those ask the database.
     alive = sum(len(one.inline or b"") for one in gc.get_objects() if type(one) is Prepared)
     theirs.setblocking(False)
     left = quiet = 0
