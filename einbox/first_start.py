@@ -53,8 +53,8 @@ def only_one(home: Path) -> Iterator[None]:
     handle = os.open(home / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # this process's alone: a forked one does not hold it
+        except (BlockingIOError, PermissionError):
             holder = os.read(handle, 32).decode("ascii", "replace").strip() or "unknown"
             message = (
                 f"einbox is already running on {home} (process {holder}). Stop that one first, "

@@ -1,25 +1,29 @@
-"""Runs the services as one process tree: starts them, brings them back, stops them in order.
+"""Runs the services as one process tree: forks them, brings them back, stops them in order.
 
-Knows nothing of what the services do; touches neither database nor settings. Times are seconds of the
-monotonic clock.
+Forked, a service finds all code loaded: it starts at once and shares the memory. The process that calls this has
+one thread and no open connection. Knows nothing of what the services do; touches neither database nor settings.
+Times are seconds of the monotonic clock.
 """
 
 import json
 import logging
+import multiprocessing
 import os
 import select
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from einbox.process import ending_with_me, kill_group
+from einbox.process import call_it, end_with, kill_group
 
 logger = logging.getLogger(__name__)
+
+FORK = multiprocessing.get_context("fork")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # after the nth quick death in a row
 QUICK = 5.0  # a service that lived less died quickly
@@ -29,13 +33,13 @@ STOP_WITHIN = 9.0  # for the whole tree; the promise is 10
 
 @dataclass(frozen=True)
 class Service:
-    """One child: its name in logs, its command line, and how long it may take to stop.
+    """One child: its name in logs, what it does, and how long it may take to stop.
 
     `once`: it ends by itself and then stays away, unless it failed.
     """
 
     name: str
-    arguments: tuple[str, ...]
+    run: Callable[[], None]
     stop_seconds: float = 3.0
     once: bool = False
 
@@ -45,7 +49,7 @@ class Child:
     """What the supervisor remembers of one service."""
 
     service: Service
-    process: subprocess.Popen[bytes] | None = None
+    process: multiprocessing.context.ForkProcess | None = None
     started_at: float = 0.0
     quick_deaths: int = 0
     start_at: float = 0.0
@@ -63,6 +67,7 @@ class Supervisor:
     state_file: Path
     until_ready: Callable[[], bool] | None = None  # asked again and again until it says True
     children: list[Child] = field(init=False)
+    wakeup: tuple[int, int] = field(init=False)  # a pipe; each signal writes to it
     stopping: bool = field(default=False, init=False)
     impatient: bool = field(default=False, init=False)
 
@@ -71,17 +76,17 @@ class Supervisor:
 
     def run(self) -> None:
         """Block until a stop signal came and every child is gone."""
-        reader, writer = os.pipe()
+        self.wakeup = reader, writer = os.pipe()
         os.set_blocking(writer, False)
         os.set_blocking(reader, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in SIGNALS:
             signal.signal(number, self._ask_to_stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake select()
         try:
             while not self.stopping:
                 self._start_due()
-                self._sleep(reader)
+                self._sleep(self._patience())
                 self._reap()
                 if self.until_ready is not None and not self.stopping and self.until_ready():
                     self.until_ready = None
@@ -94,14 +99,18 @@ class Supervisor:
         self.impatient = self.stopping  # a second signal means: now
         self.stopping = True
 
-    def _sleep(self, reader: int) -> None:
+    def _patience(self) -> float | None:
+        """Seconds until something is to be done; None: nothing is, until a signal comes."""
         waiting = [child.start_at for child in self.children if child.process is None and not child.done]
         timeout = max(0.0, min(waiting) - time.monotonic()) if waiting else None
         if self.until_ready is not None:
             timeout = LOOK_SECONDS if timeout is None else min(timeout, LOOK_SECONDS)
-        ready, _, _ = select.select([reader], [], [], timeout)
+        return timeout
+
+    def _sleep(self, seconds: float | None) -> None:
+        ready, _, _ = select.select(self.wakeup[:1], [], [], seconds)
         if ready:
-            os.read(reader, 4096)
+            os.read(self.wakeup[0], 4096)
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -113,17 +122,31 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.started_at = time.monotonic()
+        process = FORK.Process(target=self._become, args=(child.service, os.getpid()), name=child.service.name)
         try:
-            # A group of its own: Ctrl-C reaches only us, and what a dead service left behind can be killed.
-            child.process = subprocess.Popen(  # noqa: S603 - our own command lines
-                child.service.arguments,
-                stdin=subprocess.DEVNULL,
-                process_group=0,
-                preexec_fn=ending_with_me(),  # noqa: PLW1509 - this process has one thread
-            )
-        except OSError as error:  # no memory, no processes, no descriptors: perhaps in a while
+            with held_back(SIGNALS):  # one that came before the child has its own handlers would be lost on it
+                process.start()
+        except OSError as error:  # no memory, no processes: perhaps in a while
             child.start_at = child.started_at + BACK_OFF[-1]
             logger.warning("%s could not be started: %s", child.service.name, type(error).__name__)
+            return
+        with suppress(ProcessLookupError):
+            os.setpgid(process.pid or 0, process.pid or 0)  # as the child does; whoever comes first
+        child.process = process
+
+    def _become(self, service: Service, parent: int) -> None:
+        """The child's whole life."""
+        # A group of its own: Ctrl-C reaches only us, and what a dead service left behind can be killed.
+        os.setpgid(0, 0)
+        end_with(parent)
+        call_it(service.name)
+        signal.set_wakeup_fd(-1)
+        for end in self.wakeup:
+            os.close(end)
+        for number in (*SIGNALS, signal.SIGCHLD):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        service.run()
 
     def _write_state(self) -> None:
         pids = {child.service.name: child.process.pid for child in self.children if child.process}
@@ -136,10 +159,10 @@ class Supervisor:
 
     def _reap(self) -> None:
         for child in self.children:
-            if child.process is None or child.process.poll() is None:
+            if child.process is None or child.process.exitcode is None:
                 continue
-            kill_group(child.process.pid)
-            if child.service.once and child.process.returncode == 0:
+            kill_group(child.process.pid or 0)
+            if child.service.once and child.process.exitcode == 0:
                 child.process, child.done = None, True
                 self._write_state()
                 continue
@@ -149,7 +172,7 @@ class Supervisor:
             child.start_at = now + delay
             if not self.stopping:
                 logger.warning(
-                    "%s ended (%s), starting again in %.1f s", child.service.name, child.process.returncode, delay
+                    "%s ended (%s), starting again in %.1f s", child.service.name, child.process.exitcode, delay
                 )
             child.process = None
 
@@ -164,12 +187,18 @@ class Supervisor:
         child.process.terminate()
         patience = min(child.service.stop_seconds, max(0.1, deadline - time.monotonic()))
         until = time.monotonic() + (0.1 if self.impatient else patience)
-        while time.monotonic() < until and not self.impatient:
-            try:
-                child.process.wait(timeout=0.1)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        kill_group(child.process.pid)
-        child.process.wait()
+        while child.process.exitcode is None and time.monotonic() < until and not self.impatient:
+            self._sleep(0.1)
+        kill_group(child.process.pid or 0)
+        child.process.join()
         child.process = None
+
+
+@contextmanager
+def held_back(numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """Let these signals wait until the block has ended, in this process and in one that was forked within."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

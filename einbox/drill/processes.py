@@ -23,9 +23,10 @@ def main() -> None:
     end_with(options.parent)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "einbox.settings")
     django.setup()
-    from einbox.management.commands.up import services  # noqa: PLC0415 - needs the settings
+    from einbox import process_tree  # noqa: PLC0415 - needs the settings
 
-    Supervisor(services(demo=False), options.state).run()
+    process_tree.load()
+    Supervisor(process_tree.services(demo=False), options.state).run()
 
 
 if __name__ == "__main__":

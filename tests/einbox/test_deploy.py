@@ -15,8 +15,8 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
+from einbox.entry import SERVICES
 from einbox.keys import new_field_key
-from manage import SERVICES
 from tests.doubles.installation import ROOT
 
 PLANTED = "planted-secret-" + "q7" * 20

@@ -1,7 +1,6 @@
 """`manage.py up`: everything as one process tree, from an empty directory if need be."""
 
 import os
-import sys
 from typing import Any
 
 from django.conf import settings
@@ -9,13 +8,10 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 from django.utils import timezone
 
-from einbox import first_start
+from einbox import first_start, process_tree
 from einbox.simulation import guide, organisation
-from einbox.supervisor import Service, Supervisor
+from einbox.supervisor import Supervisor
 from einbox.webserver import answers
-from einbox.worker import is_embedded
-
-STOP_ORDER = ("smtpd", "web", "worker", "beat", "watch", "primary")
 
 PRIMARY_REMEDY = (
     "set EINBOX_SMTP to a host:port whose next port is free, too: the demo's simulated primary listens one above it."
@@ -44,8 +40,11 @@ class Command(BaseCommand):
             connections.close_all()
             if demo:
                 first_start.check_port(organisation.primary_address(), "EINBOX_SMTP", PRIMARY_REMEDY)
+            process_tree.load()
             Supervisor(
-                services(demo=demo), settings.HOME / "processes.json", until_ready=lambda: self._greet(demo=demo)
+                process_tree.services(demo=demo),
+                settings.HOME / "processes.json",
+                until_ready=lambda: self._greet(demo=demo),
             ).run()
             self.stdout.write("einbox has stopped.")
 
@@ -58,21 +57,3 @@ class Command(BaseCommand):
         self.stdout.write(f"einbox: {settings.PUBLIC_URL} (mail: {settings.SMTP}). Ctrl-C stops it.")
         self.stdout.flush()
         return True
-
-
-def services(*, demo: bool) -> list[Service]:
-    """The children in the order in which they are stopped: no new mail first, the watch last."""
-    wanted = {"smtpd", "web", "worker", "watch"}
-    if not is_embedded():
-        wanted.add("beat")
-    if demo:
-        wanted.add("primary")
-    program = (sys.executable, str(settings.BASE_DIR / "manage.py"))
-    command = {"primary": ("primary", "run")}
-    children = [Service(name, (*program, *command.get(name, (name,)))) for name in STOP_ORDER if name in wanted]
-    # They share the port: the kernel gives each new session to one of them.
-    more = [f"smtpd-{number}" for number in range(2, settings.SMTPD_PROCESSES + 1)]
-    children[:0] = [Service(name, (*program, "smtpd")) for name in more]
-    if demo and not organisation.mail_sent_marker().exists():
-        children.append(Service("demo mail", (*program, "demo", "post"), once=True))
-    return children

@@ -1,0 +1,50 @@
+"""The services of this installation, for the supervisor to fork: which there are, and the code of all of them.
+
+Touches no database. Needs the settings.
+"""
+
+import gc
+from functools import partial
+from importlib import import_module
+
+from django.conf import settings
+from django.urls import get_resolver
+
+from einbox import entry
+from einbox.simulation import organisation
+from einbox.supervisor import Service
+from einbox.worker import is_embedded
+
+STOP_ORDER = ("smtpd", "web", "worker", "beat", "watch", "primary")
+COMMANDS = {"primary": ("primary", "run"), "demo mail": ("demo", "post")}  # the others are called as their service
+# What the services import once they work: here, each would load it for itself.
+LATER = ("celery.apps.worker", "celery.apps.beat", "celery.concurrency.thread", "celery.worker.autoscale")
+
+
+def services(*, demo: bool) -> list[Service]:
+    """The children in the order in which they are stopped: no new mail first, the watch last."""
+    wanted = {"smtpd", "web", "worker", "watch"}
+    if not is_embedded():
+        wanted.add("beat")
+    if demo:
+        wanted.add("primary")
+    # They share the port: the kernel gives each new session to one of them.
+    more = [f"smtpd-{number}" for number in range(2, settings.SMTPD_PROCESSES + 1)]
+    children = [_service(name) for name in (*more, *STOP_ORDER) if name in wanted or name in more]
+    if demo and not organisation.mail_sent_marker().exists():
+        children.append(_service("demo mail", once=True))
+    return children
+
+
+def _service(name: str, *, once: bool = False) -> Service:
+    command = COMMANDS.get(name, (name.partition("-")[0],))
+    return Service(name, partial(entry.run, ("manage.py", *command)), once=once)
+
+
+def load() -> None:
+    """Import what the services will need, so that a fork of this process has it already."""
+    for name in LATER:
+        import_module(name)
+    get_resolver().url_patterns  # noqa: B018 - the views, and what they import
+    gc.collect()
+    gc.freeze()  # it lives as long as the processes: collections need not look at it, nor unshare it
