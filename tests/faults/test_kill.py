@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.untraced]
 SOAK = os.environ.get("SOAK") == "1"
 # Strikes from outside; most are followed by deaths at failpoints, awaited for so many seconds. Soak: on a machine with
 # nothing else to do, at least ten of each of five processes.
-STRIKES, HITS, PATIENCE, KILLS, MESSAGES = (52, 3, 0, 80, 2100) if SOAK else (10, 3, 20, 20, 360)
+STRIKES, HITS, PATIENCE, KILLS, MESSAGES = (52, 3, 0, 80, 2100) if SOAK else (10, 4, 20, 20, 360)
 
 
 def test_nothing_is_lost_while_processes_are_killed(installation: Installation) -> None:
