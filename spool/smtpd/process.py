@@ -106,14 +106,16 @@ def run(host: str, port: int) -> None:
     gc.collect()
     gc.freeze()  # what was imported lives as long as both processes: collections need not look at it, nor unshare it
     with writer.forked(lanes=settings.SMTPD_COMMITTERS, close=opened) as child:
+        status = 1
         try:
             asyncio.run(serve(host, port, opened, child.channel))
+            status = 0
         finally:
-            _insist()
+            _insist(status)
 
 
-def _insist() -> None:
+def _insist(status: int) -> None:
     """The process ends now. By itself Python waits for each thread, and one may hang in the content storage."""
-    last = threading.Timer(END_WITHIN, os._exit, (1,))
+    last = threading.Timer(END_WITHIN, os._exit, (status,))
     last.daemon = True
     last.start()
