@@ -29,11 +29,23 @@ def mailboxes(user: User) -> QuerySet[Mailbox]:
     )
 
 
+def mailbox_keys(user: User) -> frozenset[int]:
+    """Keys of his mailboxes; asked once for each User object, which lives as long as one request."""
+    keys: frozenset[int] | None = getattr(user, "_mailbox_keys", None)
+    if keys is None:
+        keys = frozenset(mailboxes(user).values_list("pk", flat=True))
+        user._mailbox_keys = keys  # type: ignore[attr-defined]  # noqa: SLF001 - accounts knows no mailboxes
+    return keys
+
+
 def deliveries(user: User) -> QuerySet[Delivery]:
     """What arrived for his mailboxes and was shown, finished or not; never what security withdrew."""
     return Delivery.objects.filter(
-        direction=Direction.INBOUND, mailbox__in=mailboxes(user), visible_at__isnull=False
-    ).exclude(state=DeliveryState.REMOVED)
+        ~Q(state=DeliveryState.REMOVED),
+        direction=Direction.INBOUND,
+        mailbox__in=mailbox_keys(user),
+        visible_at__isnull=False,
+    )
 
 
 def messages(user: User) -> QuerySet[Message]:

@@ -44,10 +44,19 @@ def status_line(request: HttpRequest) -> StatusLine:
     return line
 
 
+def counts(request: HttpRequest, user: User) -> places.Counts:
+    """The counts of this request: list, side nav and entity tag say the same, and ask once."""
+    found: places.Counts | None = getattr(request, "_einbox_counts", None)
+    if found is None:
+        found = request._einbox_counts = places.Counts(user)  # type: ignore[attr-defined]  # noqa: SLF001
+    return found
+
+
 def status(request: HttpRequest) -> dict[str, Any]:
     """Context processor: `status` (StatusLine) and `places` (side nav)."""
 
     def side() -> places.Places:
-        return _guarded(lambda: places.of(person(request)), places.NOWHERE)
+        user = person(request)
+        return _guarded(lambda: places.of(counts(request, user)), places.NOWHERE) if user else places.NOWHERE
 
     return {"status": SimpleLazyObject(lambda: status_line(request)), "places": SimpleLazyObject(side)}

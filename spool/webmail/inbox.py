@@ -14,7 +14,8 @@ from audit.record import Target, record
 from audit.tags import Tag
 from spool.models import Mailbox
 from spool.webmail import access, listing, places, readiness, version
-from spool.webmail.context import status_line
+from spool.webmail.context import counts, status_line
+from spool.webmail.places import Counts
 from spool.webmail.reader import reader
 
 MAX_KEY = 2**63  # a larger number is no key of any database
@@ -27,9 +28,11 @@ def _title(folder: str, box: Mailbox | None) -> str:
     return next((place.label for place in places.folders() if place.name == folder), _("Inbox"))
 
 
-def list_context(user: User, *, folder: str = "inbox", box: Mailbox | None = None, after: str = "") -> dict[str, Any]:
+def list_context(
+    counts: Counts, *, folder: str = "inbox", box: Mailbox | None = None, after: str = ""
+) -> dict[str, Any]:
     """What the list of a page needs; the same for the inbox, the live answer and the page of one message."""
-    now = timezone.now()
+    user, now = counts.user, timezone.now()
     try:
         page = listing.page(user, folder=folder, box=box, after=after)
     except listing.CursorError:
@@ -43,18 +46,17 @@ def list_context(user: User, *, folder: str = "inbox", box: Mailbox | None = Non
         "lines": lines,
         "more": page.more,
         "left": len(page.lines),
-        "unread": _unread(user, folder=folder, box=box, page=page),
+        "unread": _unread(counts, folder=folder, box=box, page=page),
         "list_title": _title(folder, box),
         "nav_here": f"box-{box.pk}" if box else folder,
     }
 
 
-def _unread(user: User, *, folder: str, box: Mailbox | None, page: listing.Page) -> int:
+def _unread(counts: Counts, *, folder: str, box: Mailbox | None, page: listing.Page) -> int:
     """Of the whole inbox or mailbox, as the side nav says it; of the page in a folder, which has no such count."""
     if folder != "inbox":
         return sum(line.unread for line in page.lines)
-    counts = places.unread_by_mailbox(user)
-    return counts.get(box.pk, 0) if box else sum(counts.values())
+    return counts.unread.get(box.pk, 0) if box else sum(counts.unread.values())
 
 
 @require_safe
@@ -64,11 +66,11 @@ def inbox(request: HttpRequest, folder: str = "inbox", box_id: int | None = None
     box = _box(user, box_id)
     after = request.GET.get("after", "")
     with transaction.atomic():
-        context = list_context(user, folder=folder, box=box, after=after)
+        context = list_context(counts(request, user), folder=folder, box=box, after=after)
         detail = {"mailbox": box.address if box else folder, "count": len(context["lines"])}
         record(Tag.INBOX_LISTED, target=Target("inbox", str(box.pk if box else user.pk)), detail=detail)
     status = status_line(request)
-    context["etag"] = version.of_list(user, folder=folder, box=box, status=status, now=timezone.now())
+    context["etag"] = version.of_list(counts(request, user), folder=folder, box=box, status=status, now=timezone.now())
     whole = folder == "inbox" and not after
     if whole and box is None and not context["lines"] and status.mark == "healthy":
         context["ready"] = readiness.of(user)
@@ -84,11 +86,15 @@ def live(request: HttpRequest) -> HttpResponse:
     if folder not in listing.FOLDERS:
         raise Http404
     box = _box(user, _number(request.GET.get("box", "")))
-    tag = version.of_list(user, folder=folder, box=box, status=status_line(request), now=timezone.now())
+    counted = counts(request, user)
+    tag = version.of_list(counted, folder=folder, box=box, status=status_line(request), now=timezone.now())
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified(headers={"ETag": tag})
     size = request.GET.get("status", "")
-    context = list_context(user, folder=folder, box=box) | {"etag": tag, "status_size": size if size in SIZES else ""}
+    context = list_context(counted, folder=folder, box=box) | {
+        "etag": tag,
+        "status_size": size if size in SIZES else "",
+    }
     response = render(request, "spool/live_answer.html", context)
     response.headers["ETag"] = tag
     return response

@@ -17,7 +17,7 @@ from spool.mime.parse import PartMissingError
 from spool.models import Message
 from spool.queue import content, parsing
 from spool.webmail import access, files, inbox, letter, story, version
-from spool.webmail.context import status_line
+from spool.webmail.context import counts, status_line
 from spool.webmail.reader import reader
 
 # docs/threat-model.md rows C30 to C32: the body is a page without scripts, without an origin, without a network.
@@ -38,9 +38,9 @@ def show(request: HttpRequest, public_id: str) -> HttpResponse:
     user = reader(request)
     message = access.open_message(user, public_id, tag=Tag.MESSAGE_READ, now=timezone.now())
     opened = letter.of(user, message)
-    now = timezone.now()
-    context = inbox.list_context(user) | {
-        "etag": version.of_list(user, folder="inbox", box=None, status=status_line(request), now=now),
+    now, counted = timezone.now(), counts(request, user)
+    context = inbox.list_context(counted) | {
+        "etag": version.of_list(counted, folder="inbox", box=None, status=status_line(request), now=now),
         "letter": opened,
         "status_size": "pane",
         "message": message,

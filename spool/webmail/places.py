@@ -1,6 +1,7 @@
 """The places of the side nav and the tabs: folders, shared mailboxes, counts of unread and waiting mail."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from django.db.models import Count, Exists, OuterRef, Q
 from django.urls import reverse
@@ -38,32 +39,36 @@ class Places:
 NOWHERE = Places()
 
 
-def unread_by_mailbox(user: User) -> dict[int, int]:
-    """Unread lines of the inbox per mailbox, in one query: a line is a (message, mailbox)."""
-    put_away = Q(read_at__isnull=False) | Q(archived=True) | Q(trashed=True) | Q(junk=True)
-    seen = Overlay.objects.filter(put_away, user=user, message=OuterRef("message"))
-    rows = (
-        access.deliveries(user)
-        .filter(state__in=UNFINISHED)
-        .exclude(Exists(seen))
-        .order_by()
-        .values_list("mailbox")
-        .annotate(lines=Count("message", distinct=True))
-    )
-    return dict(rows)
+class Counts:
+    """What is counted for one person; each number is asked for once."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+
+    @cached_property
+    def unread(self) -> dict[int, int]:
+        """Unread lines of the inbox per mailbox, in one query: a line is a (message, mailbox)."""
+        put_away = Q(read_at__isnull=False) | Q(archived=True) | Q(trashed=True) | Q(junk=True)
+        seen = Overlay.objects.filter(put_away, user=self.user, message=OuterRef("message"))
+        rows = (
+            access.deliveries(self.user)
+            .filter(~Exists(seen), state__in=UNFINISHED)
+            .order_by()
+            .values_list("mailbox")
+            .annotate(lines=Count("message", distinct=True))
+        )
+        return dict(rows)
+
+    @cached_property
+    def waiting(self) -> int:
+        """His own messages that have a delivery which has not ended."""
+        open_ends = Delivery.objects.filter(message__author=self.user, state__in=UNFINISHED)
+        return open_ends.order_by().values("message").distinct().count()
 
 
-def waiting(user: User) -> int:
-    """His own messages that have a delivery which has not ended."""
-    open_ends = Delivery.objects.filter(message__author=user, state__in=UNFINISHED)
-    return open_ends.order_by().values("message").distinct().count()
-
-
-def of(user: User | None) -> Places:
-    """The places of one person; none before log-in."""
-    if user is None:
-        return NOWHERE
-    unread = unread_by_mailbox(user)
+def of(counts: Counts) -> Places:
+    """The places of one person."""
+    user, unread = counts.user, counts.unread
     shared = access.mailboxes(user).filter(kind=MailboxKind.SHARED).order_by("name", "address")
     return Places(
         folders=folders(),
@@ -78,7 +83,7 @@ def of(user: User | None) -> Places:
             for box in shared
         ),
         unread=sum(unread.values()),
-        waiting=waiting(user),
+        waiting=counts.waiting,
     )
 
 

@@ -8,24 +8,27 @@ from hashlib import sha256
 
 from django.db.models import Count, Max, Q
 
-from accounts.models import User
-from spool.enums import UNFINISHED, DeliveryState, ParseState
+from spool.enums import UNFINISHED, ParseState
 from spool.models import Mailbox, Overlay
-from spool.webmail import access, places
-from spool.webmail.listing import LEAVING
+from spool.webmail import access
+from spool.webmail.listing import just_delivered
+from spool.webmail.places import Counts
 from spool.webmail.status import StatusLine
 
 _MARKS = ("archived", "starred", "trashed", "junk")
 
 
-def of_list(user: User, *, folder: str, box: Mailbox | None, status: StatusLine, now: datetime) -> str:
+def of_list(counts: Counts, *, folder: str, box: Mailbox | None, status: StatusLine, now: datetime) -> str:
     """An entity tag (RFC 9110 section 8.8.3), quotes included."""
-    mine = access.deliveries(user)
-    here = mine.filter(state__in=UNFINISHED).aggregate(
-        Count("pk"), Max("pk"), Max("visible_at"), read=Count("pk", ~Q(message__parse_state=ParseState.PENDING))
+    user = counts.user
+    here = (
+        access.deliveries(user)
+        .filter(state__in=UNFINISHED)
+        .aggregate(
+            Count("pk"), Max("pk"), Max("visible_at"), read=Count("pk", ~Q(message__parse_state=ParseState.PENDING))
+        )
     )
-    gone = mine.filter(state=DeliveryState.DELIVERED, finished_at__gt=now - LEAVING)
-    going = gone.aggregate(Count("pk"), Max("finished_at"))
+    going = just_delivered(user, now=now).aggregate(Count("pk"), Max("finished_at"))
     marks = Overlay.objects.filter(user=user).aggregate(
         Count("read_at"), **{name: Count("pk", Q(**{name: True})) for name in _MARKS}
     )
@@ -40,4 +43,4 @@ def of_list(user: User, *, folder: str, box: Mailbox | None, status: StatusLine,
         *marks.values(),
         *words,
     )
-    return f'"{sha256(repr((*seen, places.waiting(user))).encode()).hexdigest()[:32]}"'
+    return f'"{sha256(repr((*seen, counts.waiting)).encode()).hexdigest()[:32]}"'

@@ -149,6 +149,6 @@ def test_the_counts_beside_the_places_are_of_unread_lines(house: House) -> None:
         message = make_message(plain(f"n{number}"), mailbox=house.annas)
         Overlay.objects.create(user=house.anna, message=message, **marks)
     make_message(plain("both"), mailboxes=(house.annas, house.sales))
-    found = places.of(house.anna)
+    found = places.of(places.Counts(house.anna))
     assert found.unread == 4
     assert [(place.label, place.unread) for place in found.shared] == [("Sales", 1)]
