@@ -137,5 +137,6 @@ class Installation:
             self.process.kill()
             self.process.wait()
         for pid in tree(self.home):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it dies with its supervisor
+                os.kill(pid, signal.SIGKILL)
         watcher.look(self.output(), "the output of an installation")
