@@ -65,12 +65,13 @@ def inbox(request: HttpRequest, folder: str = "inbox", box_id: int | None = None
     user = reader(request)
     box = _box(user, box_id)
     after = request.GET.get("after", "")
+    status, counted = status_line(request), counts(request, user)
+    # The tag before the list: what comes in between is then sent again, not passed over.
+    tag = version.of_list(counted, folder=folder, box=box, status=status, now=timezone.now())
     with transaction.atomic():
-        context = list_context(counts(request, user), folder=folder, box=box, after=after)
+        context = list_context(counted, folder=folder, box=box, after=after) | {"etag": tag}
         detail = {"mailbox": box.address if box else folder, "count": len(context["lines"])}
         record(Tag.INBOX_LISTED, target=Target("inbox", str(box.pk if box else user.pk)), detail=detail)
-    status = status_line(request)
-    context["etag"] = version.of_list(counts(request, user), folder=folder, box=box, status=status, now=timezone.now())
     whole = folder == "inbox" and not after
     if whole and box is None and not context["lines"] and status.mark == "healthy":
         context["ready"] = readiness.of(user)

@@ -38,9 +38,10 @@ def show(request: HttpRequest, public_id: str) -> HttpResponse:
     user = reader(request)
     message = access.open_message(user, public_id, tag=Tag.MESSAGE_READ, now=timezone.now())
     opened = letter.of(user, message)
-    now, counted = timezone.now(), counts(request, user)
+    counted = counts(request, user)
+    tag = version.of_list(counted, folder="inbox", box=None, status=status_line(request), now=timezone.now())
     context = inbox.list_context(counted) | {
-        "etag": version.of_list(counted, folder="inbox", box=None, status=status_line(request), now=now),
+        "etag": tag,
         "letter": opened,
         "status_size": "pane",
         "message": message,
