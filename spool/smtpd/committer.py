@@ -1,7 +1,9 @@
 """Group commit: takes all that is pending from all sessions, writes it in one transaction, then they get their 250.
 
-No timer: the next batch gathers while the previous one is synced. Runs in threads of its own, in smtpd's writer
-process, and touches no socket. In doubt the outcome is None, which a session answers with 451 (rule 1).
+The next batch gathers while the previous one is synced, and then for a part of the time that this took: sessions that
+were answered together come back together, and the first of them shall not be synced alone. Runs in threads of its own,
+in smtpd's writer process, and touches no socket. In doubt the outcome is None, which a
+session answers with 451 (rule 1).
 """
 
 import logging
@@ -30,6 +32,9 @@ MAX_MESSAGES = 500
 LOCKS = 4000
 MAX_OCTETS = 32 * 2**20
 SQLITE_PAUSE = 0.002  # seconds after a commit, so that others can write (one writer)
+# For as many messages as were in the last batch it waits for a part of the time of the last sync, and for no more than
+# these seconds: whatever a storage did once, lone mail is soon asked of it again.
+GATHER, GATHER_MOST = 0.5, 0.05
 ENVELOPE = 4096  # octets of memory that a message takes beside its content,
 RECIPIENT = 512  # and for each recipient: of one octet of content to a thousand it is nearly all
 BUSY_MS = 6_000  # milliseconds; a sender hears 451 before 10 s
@@ -77,6 +82,7 @@ class Committer:
         self._jobs: deque[Job] = deque()
         self._ready = threading.Condition()
         self._stopping = False
+        self._last_size, self._last_sync = 0, 0.0  # messages and seconds of the last batch of any lane
         sqlite = connection.vendor == "sqlite"
         self._pause = SQLITE_PAUSE if sqlite else 0.0
         count = 1 if sqlite else lanes
@@ -115,17 +121,24 @@ class Committer:
 
     def _take(self) -> list[Job]:
         """All that is pending, within bounds; empty only when stopping."""
+        batch: list[Job] = []
         with self._ready:
-            while True:
-                batch: list[Job] = []
+            while not batch and not (self._stopping and not self._jobs):
+                while not self._jobs and not self._stopping:
+                    self._ready.wait()
+                self._gather()
                 octets = 0
                 while self._jobs and len(batch) < self._most and (not batch or octets < MAX_OCTETS):
                     job = self._jobs.popleft()
                     batch.append(job)
                     octets += job.size
-                if batch or self._stopping:
-                    return batch
-                self._ready.wait()
+        return batch
+
+    def _gather(self) -> None:
+        """Give those who were answered together the time to come back. Another lane may take all meanwhile."""
+        until = time.monotonic() + min(GATHER * self._last_sync, GATHER_MOST)
+        while len(self._jobs) < self._last_size and not self._stopping and (left := until - time.monotonic()) > 0:
+            self._ready.wait(left)
 
     def _run(self) -> None:
         try:
@@ -175,6 +188,8 @@ class Committer:
         with transaction.atomic():
             stored = ingest.store(items, now=timezone.now())
             failpoint("smtpd.after_write")
+            written = time.monotonic()
+        self._last_size, self._last_sync = len(items), time.monotonic() - written
         failpoint("smtpd.after_commit")
         return stored
 

@@ -13,7 +13,7 @@ from django.test import override_settings
 from spool.models import Counter, Delivery, Mailbox, MergedAcceptance, Message
 from spool.queue import content
 from spool.queue.ingest import Incoming, Recipient
-from spool.smtpd.committer import Committer, Job
+from spool.smtpd.committer import Committer, Job, Outcome
 from tests.doubles.locks import locked
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess, killed_at
 from tests.factories.spool import make_mailbox, make_raw
@@ -172,6 +172,18 @@ def test_only_the_guilty_message_of_a_batch_fails(anna: Mailbox) -> None:
     outcomes = dict(Committer(lambda _outcomes: None).commit(jobs))
     assert [outcomes[job] is not None for job in jobs] == [True, False, True]
     assert Message.objects.count() == 2
+
+
+def test_lone_mail_after_one_very_slow_sync_is_not_kept_waiting(anna: Mailbox) -> None:
+    """It would hear 451, and so would the next one: only a sync tells that the storage is quick again."""
+    outcomes = list[Outcome]()
+    committer = Committer(outcomes.extend)
+    committer._last_size, committer._last_sync = 500, 60.0
+    committer.begin()
+    committer.submit(Job(Incoming(make_raw(), (Recipient(anna.address, anna.domain.route_id, anna.pk),))))
+    wait_for(lambda: outcomes, seconds=9)
+    committer.finish(timeout=10)
+    assert [stored is not None for _job, stored in outcomes] == [True]
 
 
 @pytest.mark.services
