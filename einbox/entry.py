@@ -1,6 +1,6 @@
 """What `manage.py` does once the packages are there: one command, and its errors as sentences.
 
-The services that `up` forks enter here, too. Touches nothing before the words of the command line were looked at.
+The services that `up` forks enter here, too. Runs nothing before the words of the command line were looked at.
 """
 
 import os

@@ -4,6 +4,7 @@ Touches no database. Needs the settings.
 """
 
 import gc
+import sys
 from functools import partial
 from importlib import import_module
 
@@ -38,7 +39,12 @@ def services(*, demo: bool) -> list[Service]:
 
 def _service(name: str, *, once: bool = False) -> Service:
     command = COMMANDS.get(name, (name.partition("-")[0],))
-    return Service(name, partial(entry.run, ("manage.py", *command)), once=once)
+    return Service(name, partial(_run, ("manage.py", *command)), once=once)
+
+
+def _run(command_line: tuple[str, ...]) -> None:
+    sys.argv[:] = command_line  # Celery says what it restarts by it
+    entry.run(command_line)
 
 
 def load() -> None:

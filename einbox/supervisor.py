@@ -7,22 +7,23 @@ Times are seconds of the monotonic clock.
 
 import json
 import logging
-import multiprocessing
 import os
 import select
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from einbox.process import call_it, end_with, kill_group
 
 logger = logging.getLogger(__name__)
 
-FORK = multiprocessing.get_context("fork")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # after the nth quick death in a row
@@ -49,7 +50,7 @@ class Child:
     """What the supervisor remembers of one service."""
 
     service: Service
-    process: multiprocessing.context.ForkProcess | None = None
+    pid: int | None = None
     started_at: float = 0.0
     quick_deaths: int = 0
     start_at: float = 0.0
@@ -101,7 +102,7 @@ class Supervisor:
 
     def _patience(self) -> float | None:
         """Seconds until something is to be done; None: nothing is, until a signal comes."""
-        waiting = [child.start_at for child in self.children if child.process is None and not child.done]
+        waiting = [child.start_at for child in self.children if child.pid is None and not child.done]
         timeout = max(0.0, min(waiting) - time.monotonic()) if waiting else None
         if self.until_ready is not None:
             timeout = LOOK_SECONDS if timeout is None else min(timeout, LOOK_SECONDS)
@@ -114,42 +115,29 @@ class Supervisor:
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        due = [child for child in self.children if child.process is None and not child.done and child.start_at <= now]
+        due = [child for child in self.children if child.pid is None and not child.done and child.start_at <= now]
         for child in due:
             self._start(child)
         if due:
             self._write_state()
 
     def _start(self, child: Child) -> None:
-        child.started_at = time.monotonic()
-        process = FORK.Process(target=self._become, args=(child.service, os.getpid()), name=child.service.name)
+        child.started_at, parent = time.monotonic(), os.getpid()
+        _flush()  # or the child would say it once more
         try:
             with held_back(SIGNALS):  # one that came before the child has its own handlers would be lost on it
-                process.start()
+                child.pid = os.fork()
+                if not child.pid:
+                    become(child.service, parent)
         except OSError as error:  # no memory, no processes: perhaps in a while
             child.start_at = child.started_at + BACK_OFF[-1]
             logger.warning("%s could not be started: %s", child.service.name, type(error).__name__)
             return
-        with suppress(ProcessLookupError):
-            os.setpgid(process.pid or 0, process.pid or 0)  # as the child does; whoever comes first
-        child.process = process
-
-    def _become(self, service: Service, parent: int) -> None:
-        """The child's whole life."""
-        # A group of its own: Ctrl-C reaches only us, and what a dead service left behind can be killed.
-        os.setpgid(0, 0)
-        end_with(parent)
-        call_it(service.name)
-        signal.set_wakeup_fd(-1)
-        for end in self.wakeup:
-            os.close(end)
-        for number in (*SIGNALS, signal.SIGCHLD):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        service.run()
+        with suppress(OSError):
+            os.setpgid(child.pid, child.pid)  # as the child does; whoever comes first
 
     def _write_state(self) -> None:
-        pids = {child.service.name: child.process.pid for child in self.children if child.process}
+        pids = {child.service.name: child.pid for child in self.children if child.pid}
         partial = self.state_file.with_suffix(".new")
         try:
             partial.write_text(json.dumps({"up": os.getpid(), **pids}), encoding="ascii")
@@ -159,11 +147,10 @@ class Supervisor:
 
     def _reap(self) -> None:
         for child in self.children:
-            if child.process is None or child.process.exitcode is None:
+            if (status := self._ended(child)) is None:
                 continue
-            kill_group(child.process.pid or 0)
-            if child.service.once and child.process.exitcode == 0:
-                child.process, child.done = None, True
+            if child.service.once and status == 0:
+                child.done = True
                 self._write_state()
                 continue
             now = time.monotonic()
@@ -171,10 +158,18 @@ class Supervisor:
             delay = BACK_OFF[min(child.quick_deaths, len(BACK_OFF) - 1)]
             child.start_at = now + delay
             if not self.stopping:
-                logger.warning(
-                    "%s ended (%s), starting again in %.1f s", child.service.name, child.process.exitcode, delay
-                )
-            child.process = None
+                logger.warning("%s ended (%s), starting again in %.1f s", child.service.name, status, delay)
+
+    def _ended(self, child: Child) -> int | None:
+        """The exit status (negative: the signal) of a child that has ended; whatever it left is killed. Else None."""
+        if child.pid is None:
+            return None
+        pid, status = os.waitpid(child.pid, os.WNOHANG)
+        if not pid:
+            return None
+        kill_group(pid)
+        child.pid = None
+        return os.waitstatus_to_exitcode(status)
 
     def _stop_all(self) -> None:
         deadline = time.monotonic() + STOP_WITHIN
@@ -182,16 +177,65 @@ class Supervisor:
             self._stop(child, deadline)
 
     def _stop(self, child: Child, deadline: float) -> None:
-        if child.process is None:
+        if child.pid is None:
             return
-        child.process.terminate()
-        patience = min(child.service.stop_seconds, max(0.1, deadline - time.monotonic()))
-        until = time.monotonic() + (0.1 if self.impatient else patience)
-        while child.process.exitcode is None and time.monotonic() < until and not self.impatient:
+        os.kill(child.pid, signal.SIGTERM)
+        until = time.monotonic() + min(child.service.stop_seconds, max(0.1, deadline - time.monotonic()))
+        while self._ended(child) is None:
+            if self.impatient or time.monotonic() >= until:
+                kill_group(child.pid)
+                os.waitpid(child.pid, 0)
+                child.pid = None
+                return
             self._sleep(0.1)
-        kill_group(child.process.pid or 0)
-        child.process.join()
-        child.process = None
+
+
+def become(service: Service, parent: int) -> NoReturn:
+    """A forked child's whole life, with nothing of its supervisor but what was loaded."""
+    status = 1
+    try:
+        end_with(parent)
+        _let_go()
+        call_it(service.name)
+        service.run()
+        status = 0
+    except SystemExit as leaving:
+        status = _last_words(leaving.code)
+    except BaseException:  # noqa: BLE001 - whatever it is, the child never goes on as a second supervisor
+        traceback.print_exc()
+    finally:
+        _flush()
+        os._exit(status)
+
+
+def _last_words(code: object) -> int:
+    """The exit status for what sys.exit() was given; a text is said."""
+    if code is None or isinstance(code, int):
+        return (code or 0) & 0xFF
+    print(code, file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody listens
+            stream.flush()
+
+
+def _let_go() -> None:
+    """A group of its own: Ctrl-C reaches only the supervisor, and what a dead service left behind can be killed.
+
+    No descriptor but the standard ones, no input, and signals as in a fresh process.
+    """
+    os.setpgid(0, 0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came before the group was there
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

@@ -16,30 +16,32 @@ from tests.waiting import wait_for
 
 pytestmark = pytest.mark.pure
 
+PROGRAM = """
+import os, pathlib, signal, sys
+from einbox import supervisor
+%s
+supervisor.Supervisor(services, pathlib.Path(sys.argv[1]) / "processes.json").run()
+"""
 BEAT_AND_MISSING = """
 def beat():
     with open(sys.argv[2], "ab", 0) as file:
         file.write(b"x")
 
-class Unforkable:
-    def start(self):
+def fork():
+    global forks
+    forks += 1
+    if forks <= 12:
         raise BlockingIOError  # as fork(2) without room for a process
+    return really_fork()
 
-made = supervisor.FORK.Process
-supervisor.FORK.Process = lambda name, **more: Unforkable() if name == "missing" else made(name=name, **more)
-services = [supervisor.Service("beat", beat), supervisor.Service("missing", beat)]
+forks, really_fork, os.fork = 0, os.fork, fork
+supervisor.BACK_OFF = (0.0, 0.05)
+before = len(os.listdir("/proc/self/fd"))
+services = [supervisor.Service("beat", beat), supervisor.Service("missing", lambda: sys.exit("not today"))]
 """
 SLEEPER = """
-def opened(process):
-    for number in os.listdir(f"/proc/{process}/fd"):
-        with contextlib.suppress(OSError):
-            yield os.readlink(f"/proc/{process}/fd/{number}")
-
-def wakeup_pipe():  # the one of which the supervisor has both ends
-    links = list(opened(os.getppid()))
-    pipes = {link for link in links if link.startswith("pipe:") and links.count(link) == 2}
-    assert pipes
-    return pipes
+held = os.open("/", os.O_RDONLY)  # as the lock of the state directory is
+os.set_inheritable(held, True)
 
 def sleeper():
     child = os.fork()
@@ -48,7 +50,8 @@ def sleeper():
     pathlib.Path(sys.argv[2]).write_text("\\n".join([
         pathlib.Path("/proc/self/comm").read_text().strip(),
         str(os.getpgrp() == os.getpid()),
-        str(wakeup_pipe() & set(opened("self"))),
+        str([number for number in range(3, 64) if os.path.exists(f"/proc/self/fd/{number}")]),
+        os.readlink("/proc/self/fd/0"),
         str([signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == [signal.SIG_DFL] * 2),
         str(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
         str(child),
@@ -57,18 +60,23 @@ def sleeper():
 
 services = [supervisor.Service("sleeper", sleeper)]
 """
+CTRL_C_AT_THE_START = """
+def setpgid(process, group):
+    if process:  # the child is quicker
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    else:  # and Ctrl-C is quicker than both
+        os.kill(0, signal.SIGINT)
+        really_setpgid(process, group)
+
+really_setpgid, os.setpgid = os.setpgid, setpgid
+services = [supervisor.Service("early", lambda: None)]
+"""
 
 
 @contextmanager
 def supervised(services: str, *arguments: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """A supervisor of these services; its state file lies in the first of `arguments`."""
-    program = f"""
-import contextlib, os, pathlib, signal, sys
-from einbox import supervisor
-{services}
-supervisor.Supervisor(services, pathlib.Path(sys.argv[1]) / "processes.json").run()
-"""
-    command = [sys.executable, "-c", program, *map(str, arguments)]
+    command = [sys.executable, "-c", PROGRAM % services, *map(str, arguments)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as tree:
         try:
             yield tree
@@ -85,13 +93,22 @@ def test_a_state_file_that_cannot_be_written_and_a_missing_program_end_nothing(t
         away.mkdir()
         wait_for((away / "processes.json").exists, seconds=20)
         assert json.loads((away / "processes.json").read_text())["up"] == tree.pid
+        descriptors = list(Path(f"/proc/{tree.pid}/fd").iterdir())
+        assert len(descriptors) <= 6, "of twelve starts that failed something is left open"
     assert not (away / "processes.json").exists()
 
 
 def test_a_service_is_a_group_of_its_own_with_a_name_and_nothing_of_the_supervisor(tmp_path: Path) -> None:
     told = tmp_path / "told"
     with supervised(SLEEPER, tmp_path, told):
-        wait_for(lambda: told.exists() and told.read_text().count("\n") == 5, seconds=20)
+        wait_for(lambda: told.exists() and told.read_text().count("\n") == 6, seconds=20)
     *seen, child = told.read_text().splitlines()
-    assert seen == ["sleeper", "True", "set()", "True", "set()"]
+    assert seen == ["sleeper", "True", "[]", "/dev/null", "True", "set()"]
     wait_for(lambda: not alive(int(child)), what="what the service forked to end with it")
+
+
+def test_ctrl_c_while_services_are_started_is_no_fault() -> None:
+    command = [sys.executable, "-c", PROGRAM % CTRL_C_AT_THE_START, "/nonexistent"]
+    tree = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, process_group=0, timeout=20, check=False)
+    assert tree.returncode == 0
+    assert "Traceback" not in tree.stderr

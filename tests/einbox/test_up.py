@@ -72,10 +72,12 @@ def refused(box: Installation, port: int) -> str:
 
 
 def test_every_killed_child_comes_back(box: Installation) -> None:
+    box.environment["EINBOX_SMTPD_PROCESSES"] = "2"
     with box:
         box.wait_until_up()
         services = [name for name in box.pids() if name != "up"]
-        assert {"web", "worker"} <= set(services)
+        assert {"web", "worker", "smtpd", "smtpd-2"} <= set(services)
+        wait_for(lambda: box.output().count("smtpd listens") == 2, what="both to listen")
         for service in services:
             old = box.pids()[service]
             os.kill(old, signal.SIGKILL)
