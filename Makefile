@@ -46,15 +46,20 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "einbox needs Python 3.11 or newer; set PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
+# Each list of packages holds the one before it.
+define install
+	@echo "Installing packages into $(VENV); this happens once." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+endef
+
 $(VENV)/run: requirements/run.txt $(VENV)/bin/python
-	@echo "Installing einbox's packages into $(VENV); this happens once." >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(install)
 	@touch $@
 
-$(VENV)/test: requirements/test.txt $(VENV)/run
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
-	@touch $@
+$(VENV)/test: requirements/test.txt $(VENV)/bin/python
+	$(install)
+	@touch $(VENV)/run $@
 
-$(VENV)/check: requirements/check.txt $(VENV)/test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/check.txt
-	@touch $@
+$(VENV)/check: requirements/check.txt $(VENV)/bin/python
+	$(install)
+	@touch $(VENV)/run $(VENV)/test $@

@@ -171,6 +171,14 @@ def test_requirements_are_pinned_with_hashes() -> None:
                 assert "--hash=sha256:" in block, f"{path.name}: {block[:60]}"
 
 
+def test_each_list_of_requirements_holds_the_one_before_it() -> None:
+    """The Makefile installs one of them, and .ci/run adds to the packages of tests that run."""
+    texts = [(ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8") for name in ("run", "test", "check")]
+    run, test, check = (set(re.findall(r"^[\w.\[\],-]+==\S+", text, re.MULTILINE)) for text in texts)
+    assert run
+    assert run - test == test - check == set()
+
+
 NODE = re.compile(r"(tests/[\w/]+\.py)::([\w:]+)")
 
 
