@@ -17,7 +17,8 @@ from einbox.supervisor import Service
 from einbox.worker import is_embedded
 
 STOP_ORDER = ("smtpd", "web", "worker", "beat", "watch", "primary")
-COMMANDS = {"primary": ("primary", "run"), "demo mail": ("demo", "post")}  # the others are called as their service
+# The others are called as their service.
+COMMANDS = {"primary": ("primary", "run"), "demo mail": ("demo", "post", "--starting")}
 # What the services import once they work: here, each would load it for itself.
 LATER = ("celery.apps.worker", "celery.apps.beat", "celery.concurrency.thread", "celery.worker.autoscale")
 

@@ -1,6 +1,8 @@
 """`manage.py demo`: the demo's log-ins with the codes of this moment; `demo post` sends its mail once."""
 
+import argparse
 import smtplib
+import socket
 import time
 from typing import Any
 
@@ -20,8 +22,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", nargs="?", choices=("show", "post"), default="show")
+        parser.add_argument("--starting", action="store_true", help=argparse.SUPPRESS)  # of `up`: it comes in a moment
 
-    def handle(self, *args: Any, action: str, **options: Any) -> None:
+    def handle(self, *args: Any, action: str, starting: bool, **options: Any) -> None:
         if not organisation.exists():
             raise CommandError("There is no demo organisation here; EINBOX_DEMO=1 makes one in a new installation.")
         if action == "show":
@@ -32,8 +35,11 @@ class Command(BaseCommand):
                 "The simulated primary is on, so einbox asks senders to come back later (451). "
                 "Switch it off first: `primary off`, then `demo post` again."
             )
-        self._wait_for_the_outage()
         try:
+            if not starting:
+                socket.create_connection((settings.SMTP.host, settings.SMTP.port), timeout=5).close()
+                self.stdout.write("einbox: waiting for the outage to be noticed, then sending.")
+            self._wait_for_the_outage()
             count = post.send(settings.SMTP)
         except (OSError, smtplib.SMTPException) as error:
             message = (

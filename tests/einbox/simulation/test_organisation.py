@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import override_settings
 from django.utils import timezone
 from django_otp.oath import totp
 
 from accounts.models import User
-from einbox.env import SettingsError
+from einbox.env import HostPort, SettingsError
 from einbox.simulation import guide, organisation, post, switch
 from spool.models import Domain, Mailbox
 from tests.doubles.installation import Installation, free_port
@@ -60,10 +61,13 @@ def test_with_the_primary_on_it_is_said_how_to_begin_again(home: Path) -> None:
 @pytest.mark.django_db
 def test_demo_mail_that_nobody_takes_ends_in_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     organisation.ensure(now=timezone.now())
+    nobody = override_settings(SMTP=HostPort("127.0.0.1", free_port()))
+    with nobody, pytest.raises(CommandError, match=r"was not taken .*refused.*while it runs"):  # at once
+        call_command("demo", "post")
     monkeypatch.setattr("einbox.simulation.post.GIVE_UP_SECONDS", 0.0)
     monkeypatch.setattr("einbox.management.commands.demo.OUTAGE_SECONDS", 0.0)
     with pytest.raises(CommandError, match=r"was not taken .*within 0 s.*primary off"):
-        call_command("demo", "post")
+        call_command("demo", "post", "--starting")
 
 
 @pytest.mark.django_db
