@@ -57,6 +57,9 @@ def status(request: HttpRequest) -> dict[str, Any]:
 
     def side() -> places.Places:
         user = person(request)
-        return _guarded(lambda: places.of(counts(request, user)), places.NOWHERE) if user else places.NOWHERE
+        return places.of(counts(request, user)) if user else places.NOWHERE
 
-    return {"status": SimpleLazyObject(lambda: status_line(request)), "places": SimpleLazyObject(side)}
+    return {
+        "status": SimpleLazyObject(lambda: status_line(request)),
+        "places": SimpleLazyObject(lambda: _guarded(side, places.NOWHERE)),
+    }

@@ -76,6 +76,7 @@ def test_a_failing_database_does_not_break_the_page(monkeypatch: pytest.MonkeyPa
         raise OperationalError("gone")
 
     monkeypatch.setattr(context, "facts", fail)
+    monkeypatch.setattr(context, "person", fail)  # who it is, the database knows, too
     monkeypatch.setattr(places, "of", fail)
     found = context.status(RequestFactory().get("/"))
     assert found["status"].state == "unknown"
