@@ -29,10 +29,10 @@ def _title(folder: str, box: Mailbox | None) -> str:
 
 
 def list_context(
-    counts: Counts, *, folder: str = "inbox", box: Mailbox | None = None, after: str = ""
+    counted: Counts, *, folder: str = "inbox", box: Mailbox | None = None, after: str = ""
 ) -> dict[str, Any]:
     """What the list of a page needs; the same for the inbox, the live answer and the page of one message."""
-    user, now = counts.user, timezone.now()
+    user, now = counted.user, timezone.now()
     try:
         page = listing.page(user, folder=folder, box=box, after=after)
     except listing.CursorError:
@@ -46,17 +46,17 @@ def list_context(
         "lines": lines,
         "more": page.more,
         "left": len(page.lines),
-        "unread": _unread(counts, folder=folder, box=box, page=page),
+        "unread": _unread(counted, folder=folder, box=box, page=page),
         "list_title": _title(folder, box),
         "nav_here": f"box-{box.pk}" if box else folder,
     }
 
 
-def _unread(counts: Counts, *, folder: str, box: Mailbox | None, page: listing.Page) -> int:
+def _unread(counted: Counts, *, folder: str, box: Mailbox | None, page: listing.Page) -> int:
     """Of the whole inbox or mailbox, as the side nav says it; of the page in a folder, which has no such count."""
     if folder != "inbox":
         return sum(line.unread for line in page.lines)
-    return counts.unread.get(box.pk, 0) if box else sum(counts.unread.values())
+    return counted.unread.get(box.pk, 0) if box else sum(counted.unread.values())
 
 
 @require_safe

@@ -119,7 +119,8 @@ def _page(user: User, found: QuerySet[Delivery], *, after: str, size: int) -> Pa
 
 def leaving(user: User, *, now: datetime, folder: str = "inbox", box: Mailbox | None = None) -> tuple[Line, ...]:
     """Lines whose last delivery went home within LEAVING: shown once more, with the time."""
-    if not just_delivered(user, now=now).exists():  # nearly always: spare the rest
+    just_now = just_delivered(now)
+    if not access.deliveries(user).filter(just_now).exists():  # nearly always: spare the rest
         return ()
     still_here = Exists(
         Delivery.objects.filter(
@@ -127,14 +128,14 @@ def leaving(user: User, *, now: datetime, folder: str = "inbox", box: Mailbox | 
         )
     )
     gone = (DeliveryState.DELIVERED,)
-    found = _visible(user, folder, box).filter(pk__in=just_delivered(user, now=now).values("pk"))
+    found = _visible(user, folder, box).filter(just_now)
     rows = _rows(found.exclude(still_here).exclude(_first_of_line(gone)).order_by("-visible_at", "-id"))[:PAGE]
     return tuple(replace(line, unread=False) for line in _lines(user, list(rows)))
 
 
-def just_delivered(user: User, *, now: datetime) -> QuerySet[Delivery]:
-    """What went home within LEAVING."""
-    return access.deliveries(user).filter(state=DeliveryState.DELIVERED, finished_at__gt=now - LEAVING)
+def just_delivered(now: datetime) -> Q:
+    """Of deliveries: those that went home within LEAVING."""
+    return Q(state=DeliveryState.DELIVERED, finished_at__gt=now - LEAVING)
 
 
 def merge(staying: Iterable[Line], going: Iterable[Line]) -> tuple[Line, ...]:

@@ -20,15 +20,11 @@ _MARKS = ("archived", "starred", "trashed", "junk")
 
 def of_list(counts: Counts, *, folder: str, box: Mailbox | None, status: StatusLine, now: datetime) -> str:
     """An entity tag (RFC 9110 section 8.8.3), quotes included."""
-    user = counts.user
-    here = (
-        access.deliveries(user)
-        .filter(state__in=UNFINISHED)
-        .aggregate(
-            Count("pk"), Max("pk"), Max("visible_at"), read=Count("pk", ~Q(message__parse_state=ParseState.PENDING))
-        )
+    user, mine = counts.user, access.deliveries(counts.user)
+    here = mine.filter(state__in=UNFINISHED).aggregate(
+        Count("pk"), Max("pk"), Max("visible_at"), read=Count("pk", ~Q(message__parse_state=ParseState.PENDING))
     )
-    going = just_delivered(user, now=now).aggregate(Count("pk"), Max("finished_at"))
+    going = mine.filter(just_delivered(now)).aggregate(Count("pk"), Max("finished_at"))
     marks = Overlay.objects.filter(user=user).aggregate(
         Count("read_at"), **{name: Count("pk", Q(**{name: True})) for name in _MARKS}
     )

@@ -36,7 +36,6 @@ def fork():
 
 forks, really_fork, os.fork = 0, os.fork, fork
 supervisor.BACK_OFF = (0.0, 0.05)
-before = len(os.listdir("/proc/self/fd"))
 services = [supervisor.Service("beat", beat), supervisor.Service("missing", lambda: sys.exit("not today"))]
 """
 SLEEPER = """
@@ -82,7 +81,7 @@ def supervised(services: str, *arguments: Path) -> "Iterator[subprocess.Popen[by
             yield tree
         finally:
             os.kill(tree.pid, signal.SIGTERM)
-        assert tree.wait(20) == 0
+        assert tree.wait(10) == 0
 
 
 def test_a_state_file_that_cannot_be_written_and_a_missing_program_end_nothing(tmp_path: Path) -> None:
