@@ -59,7 +59,7 @@ class Child:
 
 @dataclass
 class Supervisor:
-    """Runs `services` until SIGINT or SIGTERM; stops them in the given order.
+    """Runs `services` until SIGINT, SIGTERM or SIGHUP; stops them in the given order.
 
     `state_file` always holds the process ids by name as JSON, for operators and fault tests.
     """
@@ -204,8 +204,10 @@ def become(service: Service, parent: int) -> NoReturn:
     except BaseException:  # noqa: BLE001 - whatever it is, the child never goes on as a second supervisor
         traceback.print_exc()
     finally:
-        _flush()
-        os._exit(status)
+        try:
+            _flush()
+        finally:  # also when a signal comes within: the child's end is here
+            os._exit(status)
 
 
 def _last_words(code: object) -> int:
