@@ -17,16 +17,20 @@ from tests.planted import watcher
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+_given: set[int] = set()  # by free_port in this process
 
 
 def free_port() -> int:
     """A port nobody listens on now, nor on the next one: below those that the system gives to outgoing connections."""
     dice = random.SystemRandom()
     while True:
-        port = dice.randrange(10_240, 32_000)
+        port = dice.randrange(10_240, 32_000, 2)
+        if port in _given:  # free still, and somebody's in a moment: one installation asks twice
+            continue
         with socket.socket() as one, socket.socket() as following, suppress(OSError):
             one.bind(("127.0.0.1", port))
             following.bind(("127.0.0.1", port + 1))
+            _given.add(port)
             return port
 
 
