@@ -16,6 +16,7 @@ from einbox.simulation import organisation
 from einbox.supervisor import Service
 from einbox.worker import is_embedded
 
+SMTPD_STOPS_WITHIN = 8.0  # seconds, see spool.smtpd.process
 STOP_ORDER = ("smtpd", "web", "worker", "beat", "watch", "primary")
 # The others are called as their service.
 COMMANDS = {"primary": ("primary", "run"), "demo mail": ("demo", "post", "--starting")}
@@ -40,7 +41,10 @@ def services(*, demo: bool) -> list[Service]:
 
 def _service(name: str, *, once: bool = False) -> Service:
     command = COMMANDS.get(name, (name.partition("-")[0],))
-    return Service(name, partial(_run, ("manage.py", *command)), once=once)
+    run = partial(_run, ("manage.py", *command))
+    if command == ("smtpd",):  # it listens no more at once, and then finishes what is in DATA
+        return Service(name, run, stop_seconds=SMTPD_STOPS_WITHIN, finishes=True)
+    return Service(name, run, once=once)
 
 
 def _run(command_line: tuple[str, ...]) -> None:

@@ -30,19 +30,22 @@ BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # after the nth quick death in a row
 QUICK = 5.0  # a service that lived less died quickly
 LOOK_SECONDS = 0.2  # between two questions of `until_ready`
 STOP_WITHIN = 9.0  # for the whole tree; the promise is 10
+KILLED_WITHIN = 0.5  # a killed process is gone by then, unless its storage holds it: nobody waits for that
 
 
 @dataclass(frozen=True)
 class Service:
     """One child: its name in logs, what it does, and how long it may take to stop.
 
-    `once`: it ends by itself and then stays away, unless it failed.
+    `once`: it ends by itself and then stays away, unless it failed. `finishes`: told to stop it begins nothing new, so
+    that the others are stopped while it finishes what it has.
     """
 
     name: str
     run: Callable[[], None]
     stop_seconds: float = 3.0
     once: bool = False
+    finishes: bool = False
 
 
 @dataclass
@@ -172,22 +175,34 @@ class Supervisor:
         return os.waitstatus_to_exitcode(status)
 
     def _stop_all(self) -> None:
-        deadline = time.monotonic() + STOP_WITHIN
-        for child in self.children:
-            self._stop(child, deadline)
+        """In the given order, each when the one before is gone; those that finish are waited for at the end."""
+        began = time.monotonic()
+        running = [child for child in self.children if child.pid is not None]
+        finishing = [child for child in running if child.service.finishes]
+        for child in finishing:
+            self._ask_to_end(child)
+        for child in running:
+            if child not in finishing:
+                self._ask_to_end(child)
+                patience = min(child.service.stop_seconds, max(0.1, began + STOP_WITHIN - time.monotonic()))
+                self._see_off(child, time.monotonic() + patience)
+        for child in finishing:
+            self._see_off(child, began + min(child.service.stop_seconds, STOP_WITHIN))
 
-    def _stop(self, child: Child, deadline: float) -> None:
+    def _ask_to_end(self, child: Child) -> None:
+        if child.pid is not None:
+            os.kill(child.pid, signal.SIGTERM)
+
+    def _see_off(self, child: Child, until: float) -> None:
+        """Wait for a child that was asked to end; kill it then, or at once if the second signal came."""
+        while child.pid is not None and self._ended(child) is None and not self.impatient and time.monotonic() < until:
+            self._sleep(0.1)
         if child.pid is None:
             return
-        os.kill(child.pid, signal.SIGTERM)
-        until = time.monotonic() + min(child.service.stop_seconds, max(0.1, deadline - time.monotonic()))
-        while self._ended(child) is None:
-            if self.impatient or time.monotonic() >= until:
-                kill_group(child.pid)
-                os.waitpid(child.pid, 0)
-                child.pid = None
-                return
-            self._sleep(0.1)
+        kill_group(child.pid)
+        until = time.monotonic() + KILLED_WITHIN
+        while self._ended(child) is None and time.monotonic() < until:
+            self._sleep(0.01)
 
 
 def become(service: Service, parent: int) -> NoReturn:

@@ -72,6 +72,28 @@ services = [supervisor.Service("early", lambda: None)]
 """
 
 
+FINISHING = """
+def finishing():  # ends only when the other has
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    pathlib.Path(sys.argv[2], "ready").touch()
+    while not pathlib.Path(sys.argv[2], "gone").exists():
+        time.sleep(0.01)
+    pathlib.Path(sys.argv[2], "finished").touch()
+
+def other():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(pathlib.Path(sys.argv[2], "gone").touch()))
+    pathlib.Path(sys.argv[2], "steady").touch()
+    while True:
+        signal.pause()
+
+import time
+services = [
+    supervisor.Service("finishing", finishing, stop_seconds=8, finishes=True),
+    supervisor.Service("other", other),
+]
+"""
+
+
 @contextmanager
 def supervised(services: str, *arguments: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """A supervisor of these services; its state file lies in the first of `arguments`."""
@@ -104,6 +126,12 @@ def test_a_service_is_a_group_of_its_own_with_a_name_and_nothing_of_the_supervis
     *seen, child = told.read_text().splitlines()
     assert seen == ["sleeper", "True", "[]", "/dev/null", "True", "set()"]
     wait_for(lambda: not alive(int(child)), what="what the service forked to end with it")
+
+
+def test_what_finishes_has_its_time_and_holds_up_nobody(tmp_path: Path) -> None:
+    with supervised(FINISHING, tmp_path, tmp_path):
+        wait_for(lambda: (tmp_path / "ready").exists() and (tmp_path / "steady").exists(), seconds=20)
+    assert (tmp_path / "finished").exists()
 
 
 def test_ctrl_c_while_services_are_started_is_no_fault() -> None:
