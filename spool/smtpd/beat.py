@@ -1,4 +1,7 @@
-"""Signs of life of the smtpd process, written beside the sessions and never holding one up."""
+"""Signs of life of the smtpd process, written beside the sessions and never holding one up.
+
+There is none while mail is put off because its writer does not write: then the process lives and keeps nothing.
+"""
 
 import logging
 import os
@@ -18,6 +21,7 @@ log = logging.getLogger(__name__)
 SERVICE = "smtpd"
 HEARTBEAT_EVERY = 2.0  # seconds
 COUNTERS_EVERY = 5.0
+LATE_FOR = 30.0  # after mail that was not written in time
 FORGET_AFTER = timedelta(minutes=10)
 
 
@@ -56,17 +60,18 @@ class Beat(threading.Thread):
 
     def _guarded(self, *, ending: bool) -> None:
         try:
-            self._step(time.monotonic(), ending=ending)
+            self.step(time.monotonic(), ending=ending)
         except DatabaseError as error:
             log.info("a sign of life could not be written: %s", type(error).__name__)
             connection.close()
             self._stopping.wait(1.0)
 
-    def _step(self, now: float, *, ending: bool) -> None:
+    def step(self, now: float, *, ending: bool) -> None:
+        """What is due. `now` in seconds of the monotonic clock. Raises DatabaseError."""
         ask_for_probes(self._server)
         if ending:
             Heartbeat.objects.filter(name=self._name).delete()
-        elif now - self._beaten >= HEARTBEAT_EVERY:
+        elif now - self._beaten >= HEARTBEAT_EVERY and now - self._server.late_at >= LATE_FOR:
             Heartbeat.objects.update_or_create(name=self._name, defaults={"service": SERVICE, "at": timezone.now()})
             Heartbeat.objects.filter(service=SERVICE, at__lt=timezone.now() - FORGET_AFTER).delete()
             self._beaten = now

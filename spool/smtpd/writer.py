@@ -67,12 +67,19 @@ def _live(channel: socket.socket, lanes: int) -> None:
     try:
         for number in NOT_FOR_US:
             signal.signal(number, signal.SIG_IGN)
+        threading.excepthook = _end
         serve(channel, lanes=lanes)
         status = 0
     except BaseException:
         log.exception("the writer failed")
     finally:
         os._exit(status)
+
+
+def _end(failed: threading.ExceptHookArgs) -> None:
+    """A thread that nobody expected to fail takes the process with it: without it senders would wait for nothing."""
+    log.error("a thread of the writer failed: %s", failed.exc_type.__name__, exc_info=failed.exc_value)
+    os._exit(1)
 
 
 def serve(channel: socket.socket, *, lanes: int) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from spool.models import Counter, Heartbeat, Mailbox, Message
-from tests.doubles.smtpd import Client, SmtpdProcess
+from spool.smtpd.beat import LATE_FOR, Beat
+from tests.doubles.locks import locked
+from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.factories.spool import make_raw
 from tests.waiting import wait_for
 
@@ -23,6 +25,21 @@ def test_signs_of_life_and_counts_reach_the_database(anna: Mailbox, tmp_path: Pa
         assert process.stop() == 0
     assert not Heartbeat.objects.filter(service="smtpd").exists()
     assert Counter.objects.get(name="smtpd.accepted").value == 1
+
+
+def test_no_sign_of_life_while_mail_is_not_written(anna: Mailbox) -> None:
+    with ServerInThread(commit=0.5) as server:
+        beat = Beat(server.server)
+        now = time.monotonic()
+        beat.step(now, ending=False)
+        first = Heartbeat.objects.get().at
+        with locked(), server.client() as client:
+            assert client.transaction(make_raw(), "anna@example.test").startswith("451")
+        beat.step(server.server.late_at + LATE_FOR - 1, ending=False)
+        assert Heartbeat.objects.get().at == first
+        beat.step(server.server.late_at + LATE_FOR, ending=False)
+        assert Heartbeat.objects.get().at > first
+        beat.step(now, ending=True)
 
 
 def test_sigterm_finishes_what_is_in_data_and_says_421_to_the_rest(anna: Mailbox, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from spool.queue import files, ingest
 from spool.queue.content import Prepared
 from spool.queue.ingest import Incoming, Recipient, Stored
 from spool.smtpd import frames, writer
-from spool.smtpd.committer import Job, Outcome
+from spool.smtpd.committer import Committer, Job, Outcome
 from spool.smtpd.courier import FRAME, Courier
 from spool.smtpd.frames import Forget, Said, Take, Written
 from tests.doubles.locks import locked
@@ -92,6 +92,19 @@ def test_a_stopped_writer_is_a_451_within_ten_seconds_and_no_mail_twice(anna: Ma
         assert send(process, raw).startswith("250")
         assert process.stop() == 0
     assert Message.objects.count() == Delivery.objects.count() == 1
+
+
+def test_a_thread_of_the_writer_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_committer: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Committer, "_take", fail)
+    with writer.forked(lanes=1) as child:
+        child.channel.settimeout(20)
+        assert child.channel.recv(1) == b"", "the sessions learn it at once"
+        ended = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 1)
 
 
 def test_a_killed_smtpd_leaves_no_writer_and_what_was_pending_merges(anna: Mailbox, tmp_path: Path) -> None:
