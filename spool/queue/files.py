@@ -27,6 +27,7 @@ WRITERS = 8
 _writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="content")
 _hanging: set[Future[None]] = set()  # given up, but not ended; each holds its data
 _paused_until = 0.0  # time.monotonic()
+_kept: set[Path] = set()  # directories whose names this process has synced
 
 
 class StorageError(Exception):
@@ -76,12 +77,22 @@ def write_now(name: str, pieces: Iterable[Buffer]) -> None:
 def _created(path: Path) -> int:
     """A new file, open for writing, its directory made if need be."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    # One that is there may be another process's, who made it a moment ago and has yet to sync its name.
+    if path.parent not in _kept:
+        _keep(path.parent)
     try:
         return os.open(path, flags, 0o600)
-    except FileNotFoundError:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync_directory(path.parent.parent)
+    except FileNotFoundError:  # somebody removed it
+        _keep(path.parent)
         return os.open(path, flags, 0o600)
+
+
+def _keep(directory: Path) -> None:
+    """Make a directory of the storage, and sync its name and the storage's own."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for parent in (directory.parent, directory.parent.parent):
+        _sync_directory(parent)
+    _kept.add(directory)
 
 
 def _uncache(handle: int) -> None:

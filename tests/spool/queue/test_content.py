@@ -49,6 +49,30 @@ def test_small_content_lies_in_the_row_large_content_in_a_file() -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
+def test_a_file_lies_in_a_directory_whose_name_is_synced_whoever_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+
+    def sync(handle: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+        really_sync(handle)
+
+    really_sync = os.fsync
+    monkeypatch.setattr(os, "fsync", sync)
+    root = files.root()
+    (root / "AB").mkdir(parents=True)  # another process has made it, and has yet to sync its name
+    files.write("AB/first", [b"x"])
+    assert {root, root.parent, root / "AB"} <= set(synced)
+    synced.clear()
+    files.write("AB/second", [b"x"])
+    assert root not in synced
+    files.remove("AB/first")
+    files.remove("AB/second")
+    (root / "AB").rmdir()
+    files.write("AB/third", [b"x"])
+    assert files.read("AB/third") == b"x"
+    assert root in synced
+
+
 def test_advice_that_a_file_system_does_not_take_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: object) -> None:
         raise OSError(errno.ENOSYS, "no advice")
