@@ -37,6 +37,9 @@ SQLITE_PAUSE = 0.002  # seconds after a commit, so that others can write (one wr
 GATHER, GATHER_MOST = 0.5, 0.05
 ENVELOPE = 4096  # octets of memory that a message takes beside its content,
 RECIPIENT = 512  # and for each recipient: of one octet of content to a thousand it is nearly all
+# Seconds for which a lane waits until another has written its rows. Two that write at once only take the interpreter
+# from each other; while one is synced the next shall write. Whoever takes longer waits for a lock on one message.
+TURN = 0.25
 BUSY_MS = 6_000  # milliseconds; a sender hears 451 before 10 s
 
 
@@ -56,6 +59,23 @@ class Job:
         content_size = self.ready.content.size if self.ready else len(self.incoming.raw)
         self.recipients = len(self.incoming.recipients)
         self.size = content_size + ENVELOPE + RECIPIENT * self.recipients
+
+
+class Turn:
+    """One thread at a time, unless it keeps the others for longer than TURN."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._mine = threading.local()
+
+    def take(self) -> None:
+        self._mine.held = self._lock.acquire(timeout=TURN)
+
+    def pass_on(self) -> None:
+        """The next one's turn; nothing if this thread has none."""
+        if getattr(self._mine, "held", False):
+            self._mine.held = False
+            self._lock.release()
 
 
 Outcome = tuple[Job, Stored | None]
@@ -81,6 +101,7 @@ class Committer:
         self._report = report
         self._jobs: deque[Job] = deque()
         self._ready = threading.Condition()
+        self._turn = Turn()
         self._stopping = False
         self._last_size, self._last_sync = 0, 0.0  # messages and seconds of the last batch of any lane
         sqlite = connection.vendor == "sqlite"
@@ -120,22 +141,34 @@ class Committer:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _take(self) -> list[Job]:
-        """All that is pending, within bounds; empty only when stopping."""
-        batch: list[Job] = []
+        """All that is pending, within bounds, and the turn to write it; empty only when stopping."""
+        while self._wait():
+            self._turn.take()
+            if batch := self._pending():
+                return batch
+            self._turn.pass_on()
+        return []
+
+    def _wait(self) -> bool:
+        """Until something is pending; False: nothing is, and nothing will be."""
         with self._ready:
-            while not batch and not (self._stopping and not self._jobs):
-                while not self._jobs and not self._stopping:
-                    self._ready.wait()
-                self._gather()
-                octets = 0
-                while self._jobs and len(batch) < self._most and (not batch or octets < MAX_OCTETS):
-                    job = self._jobs.popleft()
-                    batch.append(job)
-                    octets += job.size
+            while not self._jobs and not self._stopping:
+                self._ready.wait()
+            return bool(self._jobs)
+
+    def _pending(self) -> list[Job]:
+        batch: list[Job] = []
+        octets = 0
+        with self._ready:
+            self._gather()
+            while self._jobs and len(batch) < self._most and (not batch or octets < MAX_OCTETS):
+                job = self._jobs.popleft()
+                batch.append(job)
+                octets += job.size
         return batch
 
     def _gather(self) -> None:
-        """Give those who were answered together the time to come back. Another lane may take all meanwhile."""
+        """Give those who were answered together the time to come back. Others may take all meanwhile."""
         until = time.monotonic() + min(GATHER * self._last_sync, GATHER_MOST)
         while len(self._jobs) < self._last_size and not self._stopping and (left := until - time.monotonic()) > 0:
             self._ready.wait(left)
@@ -143,11 +176,17 @@ class Committer:
     def _run(self) -> None:
         try:
             while batch := self._take():
-                self._report(self.commit(batch))
+                self._report(self._committed(batch))
                 if self._pause:
                     time.sleep(self._pause)
         finally:
             connection.close()
+
+    def _committed(self, batch: Sequence[Job]) -> list[Outcome]:
+        try:
+            return self.commit(batch)
+        finally:
+            self._turn.pass_on()
 
     def commit(self, batch: Sequence[Job]) -> list[Outcome]:
         """Write a batch; a batch that fails on data is written one by one, so that only the guilty one fails."""
@@ -188,6 +227,7 @@ class Committer:
         with transaction.atomic():
             stored = ingest.store(items, now=timezone.now())
             failpoint("smtpd.after_write")
+            self._turn.pass_on()
             written = time.monotonic()
         self._last_size, self._last_sync = len(items), time.monotonic() - written
         failpoint("smtpd.after_commit")

@@ -2,17 +2,21 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count
 from django.test import override_settings
 
+from accounts.crypto import content_hash
 from spool.models import Counter, Delivery, Mailbox, MergedAcceptance, Message
-from spool.queue import content
-from spool.queue.ingest import Incoming, Recipient
+from spool.queue import content, ingest
+from spool.queue.ingest import Incoming, Ready, Recipient, Stored
+from spool.smtpd import committer
 from spool.smtpd.committer import Committer, Job, Outcome
 from tests.doubles.locks import locked
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess, killed_at
@@ -165,6 +169,12 @@ def test_many_sessions_at_once_each_get_their_own_promise(server: ServerInThread
     assert [ledger.lost() for ledger in ledgers] == [set()] * 10
 
 
+def waits_for_its_turn() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        return cursor.fetchone() is not None
+
+
 def test_only_the_guilty_message_of_a_batch_fails(anna: Mailbox) -> None:
     good = Recipient(anna.address, anna.domain.route_id, anna.pk)
     bad = Recipient("ghost@example.test", anna.domain.route_id, mailbox_id=anna.pk + 999)
@@ -201,6 +211,52 @@ def test_batches_of_many_lanes_leave_room_in_the_table_of_locks(
     committer.finish(timeout=30)
     assert max(batches) == most
     assert Message.objects.count() == sum(batches) == 600
+
+
+@pytest.mark.services
+def test_lanes_write_in_turns(anna: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing: list[str] = []
+    most: list[int] = []
+    begun, never = threading.Semaphore(0), threading.Event()
+
+    def store(items: Sequence[Incoming | Ready], *, now: datetime) -> list[Stored]:
+        writing.append(threading.current_thread().name)
+        begun.release()
+        never.wait(0.1)  # time for another to begin, too
+        most.append(len(writing))
+        writing.pop()
+        return really_store(items, now=now)
+
+    really_store = ingest.store
+    monkeypatch.setattr(ingest, "store", store)
+    monkeypatch.setattr(committer, "TURN", 30)
+    outcomes = list[Outcome]()
+    lanes = Committer(outcomes.extend, lanes=3)
+    lanes.begin()
+    good = Recipient(anna.address, anna.domain.route_id, anna.pk)
+    for _ in range(5):
+        lanes.submit(Job(Incoming(make_raw(), (good,))))
+        assert begun.acquire(timeout=10)
+    lanes.finish(timeout=30)
+    assert most == [1] * 5
+    assert Message.objects.count() == len(outcomes) == 5
+
+
+@pytest.mark.services
+def test_a_lane_that_waits_for_one_message_does_not_keep_the_others_waiting(anna: Mailbox) -> None:
+    first, second = (Incoming(make_raw(), (Recipient(anna.address, anna.domain.route_id, anna.pk),)) for _ in range(2))
+    key = int.from_bytes(content_hash(first.raw)[:8], "big", signed=True)
+    outcomes = list[Outcome]()
+    committer = Committer(outcomes.extend, lanes=2)
+    committer.begin()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+        committer.submit(Job(first))
+        wait_for(waits_for_its_turn, what="the first to wait")
+        committer.submit(Job(second))
+        wait_for(lambda: outcomes, what="the second to be written")
+    committer.finish(timeout=20)
+    assert [job.incoming for job, stored in outcomes if stored] == [second, first]
 
 
 @pytest.mark.services
