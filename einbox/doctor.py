@@ -28,8 +28,9 @@ from einbox.finding import FAIL, OK, WARN, Finding
 from einbox.health import readiness
 from einbox.sealed import lacking
 from einbox.settings import is_loopback
+from einbox.webserver import answers
 from spool.enums import UNFINISHED, MailboxKind, RouteState, TlsPolicy
-from spool.models import Delivery, Domain, Mailbox, Route
+from spool.models import Delivery, Domain, Heartbeat, Mailbox, Route
 from spool.queue import domains, scope
 from spool.queue.expiry import EXPIRES_SOON
 from spool.queue.probe import Target, probe, target_of
@@ -84,9 +85,18 @@ def _processes(now: datetime) -> Iterator[Finding]:
     words = {"ok": OK, "degraded": WARN, "failed": FAIL}
     parts = readiness(now=now)
     parts.pop("audit")  # told with its cause by _chain
+    signs = dict(Heartbeat.objects.order_by().values_list("service").annotate(at=Max("at")))
     for name, state in parts.items():
-        sentence = f"{name} answers." if state == "ok" else f"{name} does not answer; is `manage.py up` running?"
+        sentence = f"{name} does not answer; is `manage.py up` running?"
+        if state == "ok":
+            seconds = (now - signs[name]).total_seconds() if name in signs else None
+            sentence = f"{name} answers." if seconds is None else f"{name} gave a sign of life {seconds:.0f} s ago."
         yield Finding(f"process {name}", words[state], sentence)
+    if answers(settings.WEB, tls=bool(settings.TLS_CERT), host=settings.PUBLIC_HOST):
+        yield Finding("process web", OK, f"The pages answer on {settings.WEB}.")
+    else:
+        sentence = f"The pages do not answer on {settings.WEB}; is `manage.py up` running?"
+        yield Finding("process web", FAIL, sentence)
 
 
 def _durability(_now: datetime) -> Iterator[Finding]:

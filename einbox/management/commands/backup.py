@@ -30,7 +30,7 @@ class Command(BaseCommand):
         size = sum(octets for _, octets in result.files.values())
         summary = {"directory": str(directory), "files": len(result.files), "octets": size, "counts": result.counts}
         text = (
-            f"Backup in {directory}: {result.counts['messages']} messages, {len(result.files)} files, {size} octets. "
+            f"Backup in {directory}: messages {result.counts['messages']}, files {len(result.files)}, octets {size}. "
             "It holds no key: without the keys of the recovery sheet it cannot be read."
         )
         self.stdout.write(json.dumps(summary) if options["json"] else text)

@@ -31,10 +31,14 @@ class Command(BaseCommand):
             self.stdout.write(guide.text())
             return
         if switch.is_on(settings.HOME) and not Outage.objects.filter(closed_at=None).exists():
-            raise CommandError(
+            message = (
                 "The simulated primary is on, so einbox asks senders to come back later (451). "
                 "Switch it off first: `primary off`, then `demo post` again."
             )
+            if not starting:
+                raise CommandError(message)
+            self.stdout.write(f"einbox: the demo's mail was not sent. {message}")
+            return
         try:
             if not starting:
                 socket.create_connection((settings.SMTP.host, settings.SMTP.port), timeout=5).close()

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models.user import User
 from audit.escape import escape
 from audit.operator import operator
+from spool.management.reading import text_of
 from spool.management.rows import print_rows
 from spool.models import LearnedAddress, Mailbox
 from spool.queue import learned, mailboxes
@@ -94,12 +95,7 @@ class Command(BaseCommand):
         return {"address": row.address, "learned_at": row.learned_at, "confirmed_at": row.confirmed_at}
 
     def _import(self, path: Path) -> dict[str, Any]:
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            message = f"{path} cannot be read as UTF-8 ({type(error).__name__})."
-            raise CommandError(message) from error
-        done = mailboxes.import_csv(lines, now=timezone.now())
+        done = mailboxes.import_csv(text_of(path).splitlines(), now=timezone.now())
         return {"created": list(done.created), "skipped": list(done.skipped)}
 
     def _user(self, email: str) -> User:

@@ -4,6 +4,7 @@ import json
 import secrets
 import sys
 from argparse import SUPPRESS, ArgumentParser
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from accounts.models import User
 from accounts.provision import ProvisionError
 from audit.escape import escape
 from audit.operator import operator
+from spool.management.reading import text_of
 from spool.management.rows import line
 from spool.queue import people
 
@@ -102,12 +104,7 @@ class Command(BaseCommand):
         return [{"email": user.email, "factor": False, "invite": invite}]
 
     def do_import(self, **options: Any) -> list[Entry]:
-        try:
-            with options["file"].open(encoding="utf-8-sig", newline="") as lines:
-                imported = importing.import_people(lines)
-        except (OSError, UnicodeDecodeError) as error:
-            message = f"{options['file']} cannot be read as UTF-8 text ({type(error).__name__})."
-            raise CommandError(message) from error
+        imported = importing.import_people(StringIO(text_of(options["file"]), newline=""))
         now = timezone.now()
         made = [self.with_mailbox(user) | {"invite": provision.invite(user, now=now)} for user in imported.created]
         return made + [{"email": email, "note": "exists already, left as it is"} for email in imported.skipped]
