@@ -25,10 +25,11 @@ TARGET = 2.0  # times the p95 without attackers
 
 
 class Good:
-    """The good client; `refused` counts what did not end with a 250."""
+    """The good client; `refused` counts what did not end with a 250, by its reason."""
 
     def __init__(self, port: int) -> None:
-        self.port, self.mails, self.refused = port, Mails(), 0
+        self.port, self.mails = port, Mails()
+        self.refused: Counter[str] = Counter()
 
     def one(self) -> float:
         """Milliseconds."""
@@ -38,8 +39,8 @@ class Good:
             with smtplib.SMTP("127.0.0.1", self.port, "good.test", timeout=30) as session:
                 session.sendmail("e@outside.test", ["b@example.test"], mail)
                 return (time.monotonic() - began) * 1000
-        except (OSError, smtplib.SMTPException):
-            self.refused += 1
+        except (OSError, smtplib.SMTPException) as error:
+            self.refused[str(error)[:80]] += 1
             return (time.monotonic() - began) * 1000
 
     def turn(self, seconds: float) -> list[float]:
@@ -70,7 +71,8 @@ def turns(server: Peer, seconds: float, count: int, names: Sequence[str]) -> dic
         "ratio_p95": round(noisy / quiet, 2),
         "target_ratio": TARGET,
         "mails": len(idle) + len(beside),
-        "refused": good.refused,
+        "refused": good.refused.total(),
+        "reasons": dict(good.refused),
         "pss_mib": round(memory / 2**20),
         "hostile_connections": dict(connections),
     }
