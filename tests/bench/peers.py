@@ -88,6 +88,7 @@ def available() -> dict[str, Start]:
     if Path("/usr/sbin/postfix").exists():
         found["postfix-hold"] = lambda home, preload: postfix(home, preload, hold=True)
         found["postfix-defer"] = lambda home, preload: postfix(home, preload, hold=False)
+        found["smtp-sink"] = smtp_sink
     if os.environ.get("EXIM") or shutil.which("exim4"):
         found["exim"] = exim
     if os.environ.get("HARAKA") or shutil.which("haraka"):
@@ -125,6 +126,16 @@ def postfix(home: Path, preload: Path | None = None, *, hold: bool) -> Iterator[
         yield Peer("postfix-hold" if hold else "postfix-defer", port, [int((queue / "pid/master.pid").read_text())])
     finally:
         subprocess.run([*control, "stop"], check=False, stderr=subprocess.DEVNULL)
+
+
+@contextmanager
+def smtp_sink(home: Path, preload: Path | None = None) -> Iterator[Peer]:
+    """Postfix's test server in C: says 250 and keeps nothing. No server that keeps mail can be cheaper."""
+    port = free_port()
+    home.mkdir(parents=True, exist_ok=True)
+    yield from _run(
+        "smtp-sink", ["/usr/sbin/smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", "1024"], home, port, preload
+    )
 
 
 @contextmanager
