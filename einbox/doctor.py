@@ -85,18 +85,26 @@ def _processes(now: datetime) -> Iterator[Finding]:
     words = {"ok": OK, "degraded": WARN, "failed": FAIL}
     parts = readiness(now=now)
     parts.pop("audit")  # told with its cause by _chain
-    signs = dict(Heartbeat.objects.order_by().values_list("service").annotate(at=Max("at")))
+    yield _pages()
+    signs: dict[str, datetime] = {}
+    if parts["database"] == "ok":
+        signs = dict(Heartbeat.objects.order_by().values_list("service").annotate(at=Max("at")))
     for name, state in parts.items():
-        sentence = f"{name} does not answer; is `manage.py up` running?"
-        if state == "ok":
-            seconds = (now - signs[name]).total_seconds() if name in signs else None
-            sentence = f"{name} answers." if seconds is None else f"{name} gave a sign of life {seconds:.0f} s ago."
+        sentence = f"{name} answers." if state == "ok" else f"{name} does not answer; is `manage.py up` running?"
+        if name in signs:
+            sentence = f"{name} gave its last sign of life {max(0.0, (now - signs[name]).total_seconds()):,.0f} s ago."
         yield Finding(f"process {name}", words[state], sentence)
-    if answers(settings.WEB, tls=bool(settings.TLS_CERT), host=settings.PUBLIC_HOST):
-        yield Finding("process web", OK, f"The pages answer on {settings.WEB}.")
-    else:
-        sentence = f"The pages do not answer on {settings.WEB}; is `manage.py up` running?"
-        yield Finding("process web", FAIL, sentence)
+
+
+def _pages() -> Finding:
+    said = answers(settings.WEB, tls=bool(settings.TLS_CERT), host=settings.PUBLIC_HOST, within=PROBE_SECONDS)
+    if said is None:
+        return Finding("process web", FAIL, f"Nothing answers on {settings.WEB}; is `manage.py up` running?")
+    if said != "ok":
+        return Finding(
+            "process web", FAIL, f"What answers on {settings.WEB} is not einbox, or refuses itself ({said})."
+        )
+    return Finding("process web", OK, f"The pages answer on {settings.WEB}.")
 
 
 def _durability(_now: datetime) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # after the nth quick death in a row
 QUICK = 5.0  # a service that lived less died quickly
 LOOK_SECONDS = 0.2  # between two questions of `until_ready`
 STOP_WITHIN = 9.0  # for the whole tree; the promise is 10
-KILLED_WITHIN = 0.5  # a killed process is gone by then, unless its storage holds it: nobody waits for that
+KILLED_WITHIN = 0.5  # killed processes are gone by then, unless a storage holds them: nobody waits for that
 
 
 @dataclass(frozen=True)
@@ -188,21 +188,20 @@ class Supervisor:
                 self._see_off(child, time.monotonic() + patience)
         for child in finishing:
             self._see_off(child, began + min(child.service.stop_seconds, STOP_WITHIN))
+        until = time.monotonic() + KILLED_WITHIN
+        while any(self._ended(child) is None and child.pid for child in running) and time.monotonic() < until:
+            self._sleep(0.01)
 
     def _ask_to_end(self, child: Child) -> None:
         if child.pid is not None:
             os.kill(child.pid, signal.SIGTERM)
 
     def _see_off(self, child: Child, until: float) -> None:
-        """Wait for a child that was asked to end; kill it then, or at once if the second signal came."""
+        """Wait for a child that was asked to end until `until`, or until the second signal; then it is killed."""
         while child.pid is not None and self._ended(child) is None and not self.impatient and time.monotonic() < until:
             self._sleep(0.1)
-        if child.pid is None:
-            return
-        kill_group(child.pid)
-        until = time.monotonic() + KILLED_WITHIN
-        while self._ended(child) is None and time.monotonic() < until:
-            self._sleep(0.01)
+        if child.pid is not None:
+            kill_group(child.pid)
 
 
 def become(service: Service, parent: int) -> NoReturn:

@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +38,27 @@ TLS_MINIMUM = SSLProtocols.tls13
 RENEWAL_SECONDS = 5.0  # between two looks at the files of the certificate
 
 
-def answers(address: HostPort, *, tls: bool, host: str = "localhost") -> bool:
-    """Whether a web server on this machine answers a request for `host`, with whatever; waits a moment at most."""
+def answers(address: HostPort, *, tls: bool, host: str = "localhost", within: float = ANSWER_SECONDS) -> str | None:
+    """What a web server here says of itself when it is asked for /healthz of `host`: "ok" is ours. None: none answers.
+
+    Waits `within` seconds for each step.
+    """
     unverified = ssl._create_unverified_context() if tls else None  # noqa: SLF001, S323 - asks ourselves, tells nothing
     there: http.client.HTTPConnection
     if unverified:
-        there = http.client.HTTPSConnection(address.host, address.port, timeout=ANSWER_SECONDS, context=unverified)
+        there = http.client.HTTPSConnection(address.host, address.port, timeout=within, context=unverified)
     else:
-        there = http.client.HTTPConnection(address.host, address.port, timeout=ANSWER_SECONDS)
+        there = http.client.HTTPConnection(address.host, address.port, timeout=within)
     try:
-        there.request("GET", "/healthz", headers={"Host": host})
-        there.getresponse()
-    except (OSError, http.client.HTTPException):
-        return False
+        there.request("GET", "/healthz", headers={"Host": host if host.isascii() else host.encode("idna").decode()})
+        answer = there.getresponse()
+        return (
+            answer.read(64).decode("ascii", "replace").strip() if answer.status == HTTPStatus.OK else str(answer.status)
+        )
+    except (OSError, http.client.HTTPException, UnicodeError):
+        return None
     finally:
         there.close()
-    return True
 
 
 def serve() -> None:

@@ -88,10 +88,13 @@ def _created(path: Path) -> int:
 
 
 def _keep(directory: Path) -> None:
-    """Make a directory of the storage, and sync its name and the storage's own."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for parent in (directory.parent, directory.parent.parent):
-        _sync_directory(parent)
+    """Make a directory of the storage if need be, and sync its name; the storage's own name, if that is made, too."""
+    storage = directory.parent
+    if not storage.exists():
+        storage.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_directory(storage.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    _sync_directory(storage)
     _kept.add(directory)
 
 

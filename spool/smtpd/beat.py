@@ -1,6 +1,6 @@
 """Signs of life of the smtpd process, written beside the sessions and never holding one up.
 
-There is none while mail is put off because its writer does not write: then the process lives and keeps nothing.
+There is none while mail after mail is put off because nobody writes it: then the process lives and keeps nothing.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 SERVICE = "smtpd"
 HEARTBEAT_EVERY = 2.0  # seconds
 COUNTERS_EVERY = 5.0
-LATE_FOR = 30.0  # after mail that was not written in time
+PUT_OFF = 3  # mails in a row that were not written: one may be a fault of its own
 FORGET_AFTER = timedelta(minutes=10)
 
 
@@ -71,7 +71,7 @@ class Beat(threading.Thread):
         ask_for_probes(self._server)
         if ending:
             Heartbeat.objects.filter(name=self._name).delete()
-        elif now - self._beaten >= HEARTBEAT_EVERY and now - self._server.late_at >= LATE_FOR:
+        elif now - self._beaten >= HEARTBEAT_EVERY and self._server.unwritten < PUT_OFF:
             Heartbeat.objects.update_or_create(name=self._name, defaults={"service": SERVICE, "at": timezone.now()})
             Heartbeat.objects.filter(service=SERVICE, at__lt=timezone.now() - FORGET_AFTER).delete()
             self._beaten = now

@@ -38,7 +38,8 @@ GATHER, GATHER_MOST = 0.5, 0.05
 ENVELOPE = 4096  # octets of memory that a message takes beside its content,
 RECIPIENT = 512  # and for each recipient: of one octet of content to a thousand it is nearly all
 # Seconds for which a lane waits until another has written its rows. Two that write at once only take the interpreter
-# from each other; while one is synced the next shall write. Whoever takes longer waits for a lock on one message.
+# from each other; while one is synced the next shall write. A longer wait would be for a lock on somebody's message, or
+# for mail so large or so much that a second hand helps.
 TURN = 0.25
 BUSY_MS = 6_000  # milliseconds; a sender hears 451 before 10 s
 
@@ -119,7 +120,7 @@ class Committer:
     def submit(self, job: Job) -> None:
         with self._ready:
             self._jobs.append(job)
-            self._ready.notify()
+            self._ready.notify_all()  # whoever gathers, and whoever is idle
 
     def cancel(self, job: Job) -> None:
         """Its sender was told 451: if no lane has it yet, none will, and its content is let go."""
@@ -144,7 +145,7 @@ class Committer:
         """All that is pending, within bounds, and the turn to write it; empty only when stopping."""
         while self._wait():
             self._turn.take()
-            if batch := self._pending():
+            if batch := self._take_pending():
                 return batch
             self._turn.pass_on()
         return []
@@ -156,11 +157,12 @@ class Committer:
                 self._ready.wait()
             return bool(self._jobs)
 
-    def _pending(self) -> list[Job]:
+    def _take_pending(self) -> list[Job]:
         batch: list[Job] = []
         octets = 0
         with self._ready:
-            self._gather()
+            if self._jobs:
+                self._gather()
             while self._jobs and len(batch) < self._most and (not batch or octets < MAX_OCTETS):
                 job = self._jobs.popleft()
                 batch.append(job)

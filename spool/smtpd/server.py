@@ -62,7 +62,7 @@ class Server:
         self.buffer = memoryview(bytearray(READ))  # what any session reads passes through it
         self.stopping = False
         self.low_on_disk = False
-        self.late_at = float("-inf")  # loop time when a commit last took too long
+        self.unwritten = 0  # mails put off since the last one that was written
         self.in_flight = 0  # octets of memory that mail takes
         self.wanted: set[int] = set()  # routes whose primary should be probed
         self.connections: set[Wire] = set()
@@ -137,6 +137,7 @@ class Server:
     # --- what becomes of it ------------------------------------------------------------------------------------
     def _finish(self, outcomes: Sequence[Outcome]) -> None:
         for job, stored in outcomes:
+            self.unwritten = 0 if stored else self.unwritten + 1
             connection = self._jobs.pop(job, None)
             if connection is not None and connection.job is job:
                 connection.finished(stored)
@@ -166,7 +167,7 @@ class Server:
     def _late_commit(self, connection: Wire, job: Job, now: float) -> None:
         """The database does not answer: the sender hears 451 now; if the mail is kept after all, its retry merges."""
         if now - job.since > self.limits.commit:
-            self.late_at = now
+            self.unwritten += 1
             self._jobs.pop(job, None)
             self.commits.cancel(job)
             connection.finished(None)

@@ -78,8 +78,10 @@ def _live(channel: socket.socket, lanes: int) -> None:
 
 def _end(failed: threading.ExceptHookArgs) -> None:
     """A thread that nobody expected to fail takes the process with it: without it senders would wait for nothing."""
-    log.error("a thread of the writer failed: %s", failed.exc_type.__name__, exc_info=failed.exc_value)
-    os._exit(1)
+    try:
+        log.error("a thread of the writer failed: %s", failed.exc_type.__name__, exc_info=failed.exc_value)
+    finally:
+        os._exit(1)
 
 
 def serve(channel: socket.socket, *, lanes: int) -> None:

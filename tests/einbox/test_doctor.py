@@ -1,6 +1,8 @@
 """What doctor says, and that each check can fail."""
 
+import threading
 from datetime import timedelta
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,9 @@ from accounts.provision import create_user, enrol_totp
 from audit.record import record
 from audit.tags import Tag
 from einbox.doctor import examine
+from einbox.env import HostPort
 from einbox.finding import FAIL, OK, WARN
-from spool.models import Delivery, Domain
+from spool.models import Delivery, Domain, Heartbeat
 from spool.queue import domains, mailboxes
 from tests.doubles.installation import free_port
 from tests.doubles.primary import Primary
@@ -36,6 +39,28 @@ def test_an_empty_installation_would_fail() -> None:
     assert found["domains"] == found["admins"] == found["keys copy"] == FAIL
     assert found["process smtpd"] == found["process watch"] == FAIL
     assert found["drill"] == found["backup"] == WARN
+
+
+def said() -> dict[str, str]:
+    return {finding.check: finding.sentence for finding in examine(now=timezone.now())}
+
+
+def test_it_says_when_a_service_was_last_seen() -> None:
+    Heartbeat.objects.create(name="watch:a:1", service="watch", at=timezone.now() - timedelta(seconds=700))
+    assert said()["process watch"] == "watch gave its last sign of life 700 s ago."
+    assert said()["process smtpd"] == "smtpd does not answer; is `manage.py up` running?"
+
+
+@pytest.mark.parametrize("host", ["localhost", "пример.example", "x" * 64 + ".example"])
+def test_the_pages_are_asked(settings, host: str) -> None:  # type: ignore[no-untyped-def]
+    settings.PUBLIC_HOST = host
+    settings.WEB = HostPort("127.0.0.1", free_port())
+    assert said()["process web"].startswith("Nothing answers")
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:  # somebody else's
+        settings.WEB = HostPort("127.0.0.1", other.server_port)
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        assert "is not einbox" in said()["process web"]
+        other.shutdown()
 
 
 def test_people_without_a_factor_are_counted_and_an_admin_is_needed() -> None:

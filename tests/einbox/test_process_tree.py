@@ -7,6 +7,7 @@ from django.test import override_settings
 
 from einbox.process_tree import services
 from einbox.supervisor import Service
+from spool.smtpd.process import STOP_WITHIN
 
 pytestmark = pytest.mark.pure
 
@@ -18,6 +19,7 @@ def test_up_starts_as_many_smtpd_processes_as_are_set_and_stops_them_first(count
     commands = [command(child) for child in children]
     assert commands[:count] == ["smtpd"] * count
     assert "smtpd" not in commands[count:]
+    assert all(child.finishes and child.stop_seconds > STOP_WITHIN for child in children[:count])
     assert len({child.name for child in children}) == len(children)
     assert "smtpd" in {child.name for child in children}
 

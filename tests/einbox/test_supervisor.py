@@ -73,6 +73,8 @@ services = [supervisor.Service("early", lambda: None)]
 
 
 FINISHING = """
+import time
+
 def finishing():  # ends only when the other has
     signal.signal(signal.SIGTERM, lambda *_: None)
     pathlib.Path(sys.argv[2], "ready").touch()
@@ -86,7 +88,6 @@ def other():
     while True:
         signal.pause()
 
-import time
 services = [
     supervisor.Service("finishing", finishing, stop_seconds=8, finishes=True),
     supervisor.Service("other", other),

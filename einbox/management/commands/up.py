@@ -50,7 +50,7 @@ class Command(BaseCommand):
 
     def _greet(self, *, demo: bool) -> bool:
         """Say where it is once the pages answer; whether that was so."""
-        if not answers(settings.WEB, tls=bool(settings.TLS_CERT), host=settings.PUBLIC_HOST):
+        if answers(settings.WEB, tls=bool(settings.TLS_CERT), host=settings.PUBLIC_HOST) is None:
             return False
         if demo:
             self.stdout.write(guide.text())

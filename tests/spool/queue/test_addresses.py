@@ -32,7 +32,8 @@ def test_addresses_read(text: str, address: Address) -> None:
         "", "anna", "@example.test", "anna@", "anna@@example.test", "anna@example..test", "anna@-x.test", ".a@x.test",
         "a..b@x.test", "a b@x.test", "a@x.test ", "a@[127.0.0.1]", "<a@x.test>", "@y.test:a@x.test", "a\x00@x.test",
         "a\n@x.test", "a@x\r\n.test", "x" * 65 + "@x.test", "a@" + "x" * 64 + ".test", "a@" + "x." * 130 + "test",
-        '"a"b"@x.test', '""@x.test', "a\u202eb@x.test", "a(comment)@x.test", "a,b@x.test", "a:b@x.test",
+        '"a"b"@x.test', '""@x.test', "a\u202eb@x.test",
+        "a@\u061cb.test", "a\xadb@x.test", "a\U000e0041@x.test", "a(comment)@x.test", "a,b@x.test", "a:b@x.test",
     ],
 )  # fmt: skip
 def test_what_is_not_an_address_is_refused(text: str) -> None:

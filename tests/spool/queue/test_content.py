@@ -59,9 +59,13 @@ def test_a_file_lies_in_a_directory_whose_name_is_synced_whoever_made_it(monkeyp
     really_sync = os.fsync
     monkeypatch.setattr(os, "fsync", sync)
     root = files.root()
-    (root / "AB").mkdir(parents=True)  # another process has made it, and has yet to sync its name
+    files.write("AA/first", [b"x"])
+    assert {root.parent, root, root / "AA"} <= set(synced)
+    synced.clear()
+    (root / "AB").mkdir()  # another process has made it, and has yet to sync its name
     files.write("AB/first", [b"x"])
-    assert {root, root.parent, root / "AB"} <= set(synced)
+    assert {root, root / "AB"} <= set(synced)
+    assert root.parent not in synced, "that may be another's, who lets nobody open it"
     synced.clear()
     files.write("AB/second", [b"x"])
     assert root not in synced

@@ -1,7 +1,7 @@
 """The drain against a real server: what arrives, what is recorded, what happens when things break."""
 
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import count
 
 import pytest

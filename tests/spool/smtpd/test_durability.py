@@ -169,9 +169,12 @@ def test_many_sessions_at_once_each_get_their_own_promise(server: ServerInThread
     assert [ledger.lost() for ledger in ledgers] == [set()] * 10
 
 
-def waits_for_its_turn() -> bool:
+def waits_for_a_lock() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        cursor.execute(
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
         return cursor.fetchone() is not None
 
 
@@ -242,6 +245,56 @@ def test_lanes_write_in_turns(anna: Mailbox, monkeypatch: pytest.MonkeyPatch) ->
     assert Message.objects.count() == len(outcomes) == 5
 
 
+SLOW_COMMIT = """
+CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_advisory_xact_lock(4242); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON spool_message DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.subject = 'slow') EXECUTE FUNCTION slow_commit();
+"""
+
+
+@pytest.mark.services
+def test_while_one_lane_commits_another_writes(anna: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(committer, "TURN", 30)
+    recipients = (Recipient(anna.address, anna.domain.route_id, anna.pk),)
+    slow, quick = Incoming(b"Subject: slow\r\n\r\n", recipients), Incoming(make_raw(), recipients)
+    outcomes = list[Outcome]()
+    lanes = Committer(outcomes.extend, lanes=2)
+    with connection.cursor() as cursor:
+        cursor.execute(SLOW_COMMIT)
+        lanes.begin()
+        try:
+            with transaction.atomic():
+                cursor.execute("SELECT pg_advisory_xact_lock(4242)")
+                lanes.submit(Job(slow))
+                wait_for(waits_for_a_lock, what="the first to commit")
+                lanes.submit(Job(quick))
+                wait_for(lambda: outcomes, what="the second to be written", seconds=20)
+        finally:
+            lanes.finish(timeout=20)
+            cursor.execute("DROP TRIGGER slow_commit ON spool_message; DROP FUNCTION slow_commit")
+    assert [job.incoming for job, stored in outcomes if stored] == [quick, slow]
+
+
+def test_a_lane_that_failed_passes_its_turn_on(anna: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def store(items: Sequence[Incoming | Ready], *, now: datetime) -> list[Stored]:
+        monkeypatch.setattr(ingest, "store", really_store)
+        raise OSError
+
+    really_store = ingest.store
+    monkeypatch.setattr(ingest, "store", store)
+    monkeypatch.setattr(committer, "TURN", 30)
+    recipients = (Recipient(anna.address, anna.domain.route_id, anna.pk),)
+    outcomes = list[Outcome]()
+    lanes = Committer(outcomes.extend, lanes=2)
+    lanes.begin()
+    for number in (1, 2, 3):
+        lanes.submit(Job(Incoming(make_raw(), recipients)))
+        wait_for(lambda: len(outcomes) == number, seconds=20)  # noqa: B023 - called at once
+    lanes.finish(timeout=20)
+    assert [stored is not None for _job, stored in outcomes] == [False, True, True]
+
+
 @pytest.mark.services
 def test_a_lane_that_waits_for_one_message_does_not_keep_the_others_waiting(anna: Mailbox) -> None:
     first, second = (Incoming(make_raw(), (Recipient(anna.address, anna.domain.route_id, anna.pk),)) for _ in range(2))
@@ -252,7 +305,7 @@ def test_a_lane_that_waits_for_one_message_does_not_keep_the_others_waiting(anna
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
         committer.submit(Job(first))
-        wait_for(waits_for_its_turn, what="the first to wait")
+        wait_for(waits_for_a_lock, what="the first to wait")
         committer.submit(Job(second))
         wait_for(lambda: outcomes, what="the second to be written")
     committer.finish(timeout=20)

@@ -3,12 +3,14 @@
 import signal
 import socket
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from spool.models import Counter, Heartbeat, Mailbox, Message
-from spool.smtpd.beat import LATE_FOR, Beat
+from spool.smtpd import committer
+from spool.smtpd.beat import HEARTBEAT_EVERY, PUT_OFF, Beat
 from tests.doubles.locks import locked
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.factories.spool import make_raw
@@ -27,19 +29,30 @@ def test_signs_of_life_and_counts_reach_the_database(anna: Mailbox, tmp_path: Pa
     assert Counter.objects.get(name="smtpd.accepted").value == 1
 
 
-def test_no_sign_of_life_while_mail_is_not_written(anna: Mailbox) -> None:
-    with ServerInThread(commit=0.5) as server:
+@pytest.mark.parametrize("limit", [0.3, 9.0])  # who gives up first: the session, or the database for the writer
+def test_no_sign_of_life_while_mail_is_not_written(
+    anna: Mailbox, monkeypatch: pytest.MonkeyPatch, limit: float
+) -> None:
+    monkeypatch.setattr(committer, "BUSY_MS", 200)
+    with ServerInThread(commit=limit) as server:
         beat = Beat(server.server)
-        now = time.monotonic()
-        beat.step(now, ending=False)
-        first = Heartbeat.objects.get().at
-        with locked(), server.client() as client:
-            assert client.transaction(make_raw(), "anna@example.test").startswith("451")
-        beat.step(server.server.late_at + LATE_FOR - 1, ending=False)
-        assert Heartbeat.objects.get().at == first
-        beat.step(server.server.late_at + LATE_FOR, ending=False)
-        assert Heartbeat.objects.get().at > first
-        beat.step(now, ending=True)
+        clock = count(time.monotonic(), HEARTBEAT_EVERY)
+
+        def beaten() -> bool:
+            before = Heartbeat.objects.values_list("at", flat=True).first()
+            beat.step(next(clock), ending=False)
+            return Heartbeat.objects.get().at != before
+
+        assert beaten()
+        with server.client() as client:
+            for number in range(PUT_OFF):
+                assert beaten(), f"{number} mails in a row are no sign"
+                with locked():
+                    assert client.transaction(make_raw(), "anna@example.test").startswith("451")
+            assert not beaten()
+            wait_for(lambda: client.transaction(make_raw(), "anna@example.test").startswith("250"))
+            assert beaten()
+        beat.step(next(clock), ending=True)
 
 
 def test_sigterm_finishes_what_is_in_data_and_says_421_to_the_rest(anna: Mailbox, tmp_path: Path) -> None:
