@@ -145,4 +145,5 @@ class Tag(Enum):
     BACKUP_MADE = "system.backup.made", _tag("made a backup", "size", severity=NOTICE)
     RESTORED = "system.backup.restored", _tag("restored a backup", "made_at", severity=WARNING)
     DRILL_STARTED = "system.drill.started", _tag("started a drill", "domain", "messages", severity=NOTICE)
+    DRILL_STOPPED = "system.drill.stopped", _tag("stopped a drill before its end", "withdrawn", severity=NOTICE)
     DRILL_ENDED = "system.drill.ended", _tag("ended a drill", "ledger", severity=NOTICE)

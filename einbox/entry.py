@@ -4,6 +4,7 @@ The services that `up` forks enter here, too. Runs nothing before the words of t
 """
 
 import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from einbox import without_settings
 from einbox.env import SettingsError
 
 SERVICES = frozenset({"web", "smtpd", "worker", "beat", "watch"})
+STOPPED = 128 + signal.SIGINT  # as shells say it
 HELP = frozenset({"-h", "--help", "--version"})
 
 
@@ -33,6 +35,8 @@ def run(command_line: Sequence[str]) -> None:
 
             refuse_unprepared(command_line[1])
         execute_from_command_line(list(command_line))
+    except KeyboardInterrupt:  # Ctrl-C: whoever has something to clear up has done so
+        sys.exit(STOPPED)
     except SettingsError as error:
         sys.exit(f"einbox cannot start: {error}")
     except (DatabaseError, sqlite3.Error):

@@ -1,12 +1,14 @@
 """The drill's stage: its directory, ports, processes, domain and people, and their removal.
 
 Writes to the product's database (domain, people, mailboxes, all marked as drill) and starts child processes on
-loopback. What it sets up it takes down: people are deactivated, processes stopped.
+loopback. What it sets up it takes down: people are deactivated, processes stopped, and so is what a drill that
+was stopped leaves waiting.
 """
 
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -25,10 +27,12 @@ from accounts import provision
 from accounts.enums import Role
 from accounts.models import User
 from audit.context import acting, current
+from einbox.drill import leftovers
 from einbox.drill.person import Person
 from einbox.drill.primary import Primary, Sink, spawn
 from einbox.process import kill_group
 from spool.enums import RecipientPolicy, TlsPolicy
+from spool.models import Domain
 from spool.queue import domains, mailboxes
 
 START_SECONDS = 60.0
@@ -129,8 +133,8 @@ class Stage:
             self.tree = None
         self.primary.kill()
         with acting(current().actor, drill=True):
-            for user, _ in self.people:
-                provision.deactivate(user, reason="drill ended")
+            for domain in Domain.objects.filter(name=self.domain):
+                leftovers.clear(domain, now=timezone.now())
 
 
 # The drill's web speaks plain HTTP on loopback whatever the product's does; nothing else changes.
@@ -165,8 +169,20 @@ def _make_person(email: str, name: str, role: Role, base_url: str) -> tuple[User
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """Whoever stops a drill twice does not stop its clearing up."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def set_up(directory: Path, make_primary: Callable[[Path, int], Primary] = Sink) -> Iterator[Stage]:
     """A stage with a domain, three people, a shared mailbox and a mailbox without a user; nothing runs yet."""
+    leftovers.clear_forgotten(now=timezone.now())
     primary_port, smtp_port, web_port = free_ports(3)
     primary = make_primary(directory, primary_port)
     stage = Stage(directory, f"drill-{secrets.token_hex(4)}", primary, smtp_port, web_port)
@@ -175,7 +191,8 @@ def set_up(directory: Path, make_primary: Callable[[Path, int], Primary] = Sink)
             _furnish(stage)
         yield stage
     finally:
-        stage.stop()
+        with undisturbed():
+            stage.stop()
 
 
 def _furnish(stage: Stage) -> None:

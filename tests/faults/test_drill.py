@@ -1,12 +1,16 @@
 """The main job, end to end: a whole emergency as real processes on real SMTP, and the ledger that balances it."""
 
+import json
+import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from einbox.drill.mail import SUBJECTS
 from tests.faults.installation import ROOT, Installation
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +44,28 @@ def test_bad_options_are_refused_with_a_sentence(installation: Installation) -> 
     code, _, said = installation.drill("--messages", "0")
     assert code == 1
     assert "must be from 1" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_drill_that_is_stopped_leaves_nothing_open(installation: Installation, number: signal.Signals) -> None:
+    process = installation.start("drill", "--messages", "2000", "--pace", "50")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "primary killed" in line:
+            break
+    wait_for(lambda: len(asked(installation, "queue", "list")) > 10, seconds=60, what="mail to wait")
+    process.send_signal(number)
+    _out, error = process.communicate(timeout=60)
+    assert (process.returncode, error.count("\n"), "was stopped" in error) == (130, 1, True), error
+    assert asked(installation, "queue", "list") == asked(installation, "outage", "list") == []
+    assert {person["active"] for person in asked(installation, "user", "list")} == {False}
+    assert not list(installation.home.glob("drill-*"))
+
+
+def asked(installation: Installation, *command: str) -> list[dict[str, Any]]:
+    """What a command prints as JSON."""
+    rows: list[dict[str, Any]] = json.loads(installation.start(*command, "--json").communicate(timeout=60)[0])
+    return rows
 
 
 @pytest.mark.untraced

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from argparse import ArgumentParser
@@ -19,6 +20,7 @@ from einbox.drill.person import DrillPersonError
 from einbox.drill.primary import Sink
 from einbox.drill.run import Plan, acts_of_people, run
 from einbox.drill.stage import DrillError, set_up
+from einbox.entry import STOPPED
 
 LINES = (
     ("accepted", "accepted by einbox, one for each mail and recipient"),
@@ -49,12 +51,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not 1 <= options["messages"] <= 1_000_000 or not 1 <= options["sessions"] <= 200:
             raise CommandError("--messages must be from 1 to 1,000,000 and --sessions from 1 to 200.")
+        if options["pace"] < 0 or options["primary_delay"] < 0:
+            raise CommandError("--pace and --primary-delay are not negative.")
         first_start.prepare_home(settings.HOME)
         first_start.migrate()
         first_start.refuse_other_keys()
         first_start.collect_static()
         plan = Plan(**{name: options[name] for name in ("messages", "sessions", "seed", "pace")})
         logs = tempfile.mkdtemp(prefix="drill-", dir=settings.HOME)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # both clear up
         try:
             with operator(), set_up(Path(logs), partial(Sink, delay=options["primary_delay"])) as stage:
                 ledger = run(stage, plan, say=self._progress(as_json=options["json"]))
@@ -62,6 +67,10 @@ class Command(BaseCommand):
         except (DrillError, DrillPersonError) as error:
             message = f"The drill stopped: {error}. Its logs are in {logs}."
             raise CommandError(message) from error
+        except KeyboardInterrupt:
+            shutil.rmtree(logs, ignore_errors=True)
+            self.stderr.write("The drill was stopped: its people, its mail and its outage are closed.")
+            sys.exit(STOPPED)
         if options["json"]:
             self.stdout.write(json.dumps(ledger.to_json()))
         else:

@@ -47,7 +47,7 @@ class Command(BaseCommand):
         one.add_argument("--domain")
         one.add_argument("--state", choices=DeliveryState.values, help="default: all that is not finished")
         one.add_argument("--expiring", action="store_true", help="only what was warned of and will expire")
-        one.add_argument("--limit", type=limit, default=100)
+        one.add_argument("--limit", type=limit, default=100, help=f"rows, at most {MOST:,}; default: 100")
         kinds.add_parser("show").add_argument("id", nargs="+")
         for act in ACTS:
             one = kinds.add_parser(act)
@@ -99,6 +99,8 @@ class Command(BaseCommand):
         if options["domain"]:
             rows = rows.filter(route__domains__name=options["domain"])
         shown = [self._row(delivery) for delivery in rows[: options["limit"]]]
+        if len(shown) == options["limit"] and (count := rows.count()) > len(shown):
+            self.stderr.write(f"{len(shown):,} of {count:,} are shown; --limit {min(count, MOST)} shows more.")
         record(Tag.QUEUE_VIEWED, detail={"count": len(shown)}, at=now)
         return shown
 

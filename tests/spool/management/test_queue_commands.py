@@ -185,3 +185,12 @@ def test_what_expires_soon_can_be_listed() -> None:
     assert (row["id"], row["warnings"]) == (soon.public_id, 1)
     assert row["expires_at"].startswith(str(soon.expires_at.year))
     assert len(manage("queue", "list")) == 2
+
+
+def test_a_list_that_is_cut_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(3):
+        make_message()
+    assert len(manage("queue", "list", "--limit", "2")) == 2
+    assert "2 of 3 are shown; --limit 3 shows more." in capsys.readouterr().err
+    assert len(manage("queue", "list", "--limit", "3")) == 3
+    assert not capsys.readouterr().err
