@@ -17,6 +17,16 @@ from einbox import without_settings
 from einbox.env import SettingsError
 
 SERVICES = frozenset({"web", "smtpd", "worker", "beat", "watch"})
+# Django's own, which would go round what einbox promises: pages without its web server, people without its rules.
+NOT_HERE = {
+    "runserver": "`up` serves the pages",
+    "testserver": "`up` serves the pages",
+    "createsuperuser": "`user add EMAIL --role admin` makes an admin",
+    "changepassword": "`user reset-mfa EMAIL --reason TEXT` prints a link to enrol again",
+    "flush": "a new EINBOX_HOME begins anew",
+    "loaddata": "`restore` brings a backup back",
+    "dumpdata": "`backup` makes a copy",
+}
 STOPPED = 128 + signal.SIGINT  # as shells say it
 HELP = frozenset({"-h", "--help", "--version"})
 
@@ -26,6 +36,8 @@ def run(command_line: Sequence[str]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "einbox.settings")
     if any(UNSAFE.search(word) or UNSTORABLE.search(word) for word in command_line):
         sys.exit("einbox: an argument holds a line break or another character that cannot be shown.")
+    if command_line[1:2] and (instead := NOT_HERE.get(command_line[1])) and not HELP.intersection(command_line):
+        sys.exit(f"einbox has no {command_line[1]}: {instead}.")
     if (answer := without_settings.answer(command_line[1:])) is not None:
         print(answer)  # noqa: T201
         return
