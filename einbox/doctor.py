@@ -92,7 +92,8 @@ def _processes(now: datetime) -> Iterator[Finding]:
     for name, state in parts.items():
         sentence = f"{name} answers." if state == "ok" else f"{name} does not answer; is `manage.py up` running?"
         if name in signs:
-            sentence = f"{name} gave its last sign of life {max(0.0, (now - signs[name]).total_seconds()):,.0f} s ago."
+            sentence = f"{name} gave its last sign of life {max(0.0, (now - signs[name]).total_seconds()):,.0f} s ago"
+            sentence += "." if state == "ok" else ": it does not run, or does not do its work."
         yield Finding(f"process {name}", words[state], sentence)
 
 

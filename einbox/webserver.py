@@ -50,7 +50,7 @@ def answers(address: HostPort, *, tls: bool, host: str = "localhost", within: fl
     else:
         there = http.client.HTTPConnection(address.host, address.port, timeout=within)
     try:
-        there.request("GET", "/healthz", headers={"Host": host if host.isascii() else host.encode("idna").decode()})
+        there.request("GET", "/healthz", headers={"Host": f"[{host}]" if ":" in host else host.encode("idna").decode()})
         answer = there.getresponse()
         return (
             answer.read(64).decode("ascii", "replace").strip() if answer.status == HTTPStatus.OK else str(answer.status)

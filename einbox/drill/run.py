@@ -83,6 +83,7 @@ def run(stage: Stage, plan: Plan, *, say: Progress) -> Ledger:
         _returns(play)
         ledger = _balance(play)
         record(Tag.DRILL_ENDED, target=target, detail={"ledger": ledger.to_json()})
+        stage.ended = True
     return ledger
 
 

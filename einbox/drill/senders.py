@@ -19,6 +19,7 @@ from einbox.drill.mail import DrillMail
 from spool.smtpd.replies import UNSURE
 
 TIMEOUT = 30.0  # seconds per reply
+LAST_SECONDS = 2.0  # for the mail that is being sent when the drill is stopped
 PAUSE = 0.2  # seconds before a retry; a real sender waits minutes
 
 
@@ -105,6 +106,8 @@ class Senders:
     unsent: list[DrillMail] = field(default_factory=list)
     pace: float = 0.0  # mails a second over all sessions; 0: as fast as they go
 
+    stopped: bool = False
+
     def send_all(self, mails: Sequence[DrillMail], *, sessions: int) -> None:
         """Send every mail; returns when each was accepted, or when the deadline has passed (see `unsent`)."""
         queue: SimpleQueue[DrillMail] = SimpleQueue()
@@ -114,11 +117,18 @@ class Senders:
         threads = [threading.Thread(target=self._work, args=(queue, interval), daemon=True) for _ in range(sessions)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:  # they write to a log that goes with the drill
+            self.stopped = True
+            until = time.monotonic() + LAST_SECONDS
+            for thread in threads:
+                thread.join(max(0.0, until - time.monotonic()))
+            raise
 
     def _work(self, queue: SimpleQueue[DrillMail], interval: float) -> None:
-        while True:
+        while not self.stopped:
             try:
                 mail = queue.get_nowait()
             except Empty:

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from django.utils import timezone
 
@@ -77,6 +79,7 @@ class Stage:
     people: list[tuple[User, Person]] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
     tree: "subprocess.Popen[bytes] | None" = None
+    ended: bool = False  # as it should, or cleared up after
 
     @property
     def domain(self) -> str:
@@ -132,9 +135,9 @@ class Stage:
                 self.tree.wait()
             self.tree = None
         self.primary.kill()
-        with acting(current().actor, drill=True):
-            for domain in Domain.objects.filter(name=self.domain):
-                leftovers.clear(domain, now=timezone.now())
+        for domain in Domain.objects.filter(name=self.domain):
+            leftovers.clear(domain, ended=self.ended, now=timezone.now())
+        self.ended = True
 
 
 # The drill's web speaks plain HTTP on loopback whatever the product's does; nothing else changes.
@@ -169,14 +172,14 @@ def _make_person(email: str, name: str, role: Role, base_url: str) -> tuple[User
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Whoever stops a drill twice does not stop its clearing up."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+def handling(handler: "signal.Handlers | Callable[[int, FrameType | None], Any]") -> Iterator[None]:
+    """Let `handler` answer every signal that stops a command, until the block ends."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handled in before.items():
+            signal.signal(number, handled)
 
 
 @contextmanager
@@ -191,7 +194,7 @@ def set_up(directory: Path, make_primary: Callable[[Path, int], Primary] = Sink)
             _furnish(stage)
         yield stage
     finally:
-        with undisturbed():
+        with handling(signal.SIG_IGN):  # whoever stops a drill twice does not stop its clearing up
             stage.stop()
 
 

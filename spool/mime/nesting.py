@@ -1,9 +1,10 @@
 """How deep the tags of an HTML text nest, and how tangled they are, found in linear time. Pure.
 
 An HTML parser needs time quadratic in the depth for some elements, in the number of a tag's attributes, and in the
-formatting elements that it opens again in each block. What goes further than any real mail is shown as text instead of
-being handed to it. The estimate follows the scopes and the list of active formatting elements of the HTML standard
-(13.2.4.2, 13.2.4.3) where they matter.
+formatting elements that it opens again in each block; the one behind nh3 also in the characters of one text that begin
+as a no-break space does. What goes further than any real mail is shown as text instead of being handed to it. The
+estimate follows the scopes and the list of active formatting elements of the HTML standard (13.2.4.2, 13.2.4.3) where
+they matter.
 """
 
 import re
@@ -17,6 +18,7 @@ MAX_STEPS, STEPS_A_TAG = 50_000, 20  # of the estimate itself, so that it is lin
 MAX_REOPENED = 10_000_000  # formatting elements opened again behind the block they began in, times the depth there
 FEW_TAGS = 300  # cannot go beyond the limits above: at most half of them, opened again behind each of the other half
 MAX_ATTRIBUTES = 1_000  # of one tag
+MAX_SIGNS = 100_000  # U+0080 to U+00BF, which begin with the same octet as a no-break space, and entities
 ALIKE = 3  # so many equal formatting elements are opened again (the standard's Noah's Ark clause),
 LOOK_BACK = 15  # looked for among so many of the last ones
 
@@ -24,6 +26,7 @@ _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,20})")
 # A start tag and its attributes as a tokenizer takes them (13.2.5.32 and following).
 _ATTRIBUTE = re.compile(r"""[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]*+))?+""")
 _ATTRIBUTES = re.compile(rf"<[A-Za-z][^\s/>]*+((?:{_ATTRIBUTE.pattern})*+)")
+_SIGN = re.compile("[\x80-\xbf&]")
 # Elements without content, and those whose end is implied by the next of their kind.
 _FLAT = frozenset(
     {
@@ -152,7 +155,7 @@ class _Stack:
 
 def too_deep(html: str) -> bool:
     """Whether tags nest deeper than MAX_NESTING, or are tangled so that a parser would take too long."""
-    if _many_attributes(html):
+    if _many_attributes(html) or len(_SIGN.findall(html)) > MAX_SIGNS:
         return True
     if html.count("<") <= FEW_TAGS:
         return False

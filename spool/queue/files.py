@@ -88,12 +88,13 @@ def _created(path: Path) -> int:
 
 
 def _keep(directory: Path) -> None:
-    """Make a directory of the storage if need be, and sync its name; the storage's own name, if that is made, too."""
+    """Make a directory of the storage if need be, and sync its name, and the storage's own."""
     storage = directory.parent
-    if not storage.exists():
-        storage.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync_directory(storage.parent)
-    directory.mkdir(mode=0o700, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if storage not in _kept:
+        with suppress(OSError):  # its parent may be another's, who lets nobody open it
+            _sync_directory(storage.parent)
+        _kept.add(storage)
     _sync_directory(storage)
     _kept.add(directory)
 

@@ -1,6 +1,7 @@
 """Signs of life of the smtpd process, written beside the sessions and never holding one up.
 
-There is none while mail after mail is put off because nobody writes it: then the process lives and keeps nothing.
+There is none for a while after mails in a row were put off because nobody wrote them: the process lives, and keeps
+nothing. A while only, for perhaps no mail comes any more by which it could show that it writes again.
 """
 
 import logging
@@ -22,6 +23,7 @@ SERVICE = "smtpd"
 HEARTBEAT_EVERY = 2.0  # seconds
 COUNTERS_EVERY = 5.0
 PUT_OFF = 3  # mails in a row that were not written: one may be a fault of its own
+SILENT_FOR = 300.0  # after the last of them
 FORGET_AFTER = timedelta(minutes=10)
 
 
@@ -71,10 +73,14 @@ class Beat(threading.Thread):
         ask_for_probes(self._server)
         if ending:
             Heartbeat.objects.filter(name=self._name).delete()
-        elif now - self._beaten >= HEARTBEAT_EVERY and self._server.unwritten < PUT_OFF:
+        elif now - self._beaten >= HEARTBEAT_EVERY and not self._keeps_nothing(now):
             Heartbeat.objects.update_or_create(name=self._name, defaults={"service": SERVICE, "at": timezone.now()})
             Heartbeat.objects.filter(service=SERVICE, at__lt=timezone.now() - FORGET_AFTER).delete()
             self._beaten = now
         if ending or now - self._counted >= COUNTERS_EVERY:
             self._server.counters.flush()
             self._counted = now
+
+    def _keeps_nothing(self, now: float) -> bool:
+        server = self._server
+        return server.unwritten >= PUT_OFF and now - server.put_off_at < SILENT_FOR

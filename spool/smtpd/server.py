@@ -62,7 +62,8 @@ class Server:
         self.buffer = memoryview(bytearray(READ))  # what any session reads passes through it
         self.stopping = False
         self.low_on_disk = False
-        self.unwritten = 0  # mails put off since the last one that was written
+        self.unwritten = 0  # mails put off since the last one that was written,
+        self.put_off_at = 0.0  # and when the last of them was: seconds of the loop's clock, which is the monotonic one
         self.in_flight = 0  # octets of memory that mail takes
         self.wanted: set[int] = set()  # routes whose primary should be probed
         self.connections: set[Wire] = set()
@@ -137,10 +138,16 @@ class Server:
     # --- what becomes of it ------------------------------------------------------------------------------------
     def _finish(self, outcomes: Sequence[Outcome]) -> None:
         for job, stored in outcomes:
-            self.unwritten = 0 if stored else self.unwritten + 1
             connection = self._jobs.pop(job, None)
+            if stored is not None:
+                self.unwritten = 0
+            elif connection is not None:
+                self._put_off(self.loop.time())
             if connection is not None and connection.job is job:
                 connection.finished(stored)
+
+    def _put_off(self, now: float) -> None:
+        self.unwritten, self.put_off_at = self.unwritten + 1, now
 
     # --- the clock ---------------------------------------------------------------------------------------------
     async def _tick(self) -> None:
@@ -167,8 +174,8 @@ class Server:
     def _late_commit(self, connection: Wire, job: Job, now: float) -> None:
         """The database does not answer: the sender hears 451 now; if the mail is kept after all, its retry merges."""
         if now - job.since > self.limits.commit:
-            self.unwritten += 1
             self._jobs.pop(job, None)
+            self._put_off(now)
             self.commits.cancel(job)
             connection.finished(None)
 

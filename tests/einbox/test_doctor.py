@@ -1,8 +1,10 @@
 """What doctor says, and that each check can fail."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from http.server import HTTPServer, SimpleHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -47,20 +49,49 @@ def said() -> dict[str, str]:
 
 def test_it_says_when_a_service_was_last_seen() -> None:
     Heartbeat.objects.create(name="watch:a:1", service="watch", at=timezone.now() - timedelta(seconds=700))
-    assert said()["process watch"] == "watch gave its last sign of life 700 s ago."
+    assert (
+        said()["process watch"]
+        == "watch gave its last sign of life 700 s ago: it does not run, or does not do its work."
+    )
     assert said()["process smtpd"] == "smtpd does not answer; is `manage.py up` running?"
 
 
-@pytest.mark.parametrize("host", ["localhost", "пример.example", "x" * 64 + ".example"])
+@contextmanager
+def serving(said: bytes) -> Iterator[HostPort]:
+    """A web server that answers every request with `said`, unless its Host is none."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.headers["Host"]
+            self.send_response(200 if name.isascii() and (":" not in name or name.startswith("[")) else 400)
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_words: object) -> None:
+            """Nobody reads it."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield HostPort("127.0.0.1", server.server_port)
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "пример.example"])
 def test_the_pages_are_asked(settings, host: str) -> None:  # type: ignore[no-untyped-def]
     settings.PUBLIC_HOST = host
     settings.WEB = HostPort("127.0.0.1", free_port())
     assert said()["process web"].startswith("Nothing answers")
-    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:  # somebody else's
-        settings.WEB = HostPort("127.0.0.1", other.server_port)
-        threading.Thread(target=other.serve_forever, daemon=True).start()
-        assert "is not einbox" in said()["process web"]
-        other.shutdown()
+    for words, sentence in ((b"ok\n", "The pages answer"), (b"<h1>It works</h1>", "is not einbox")):
+        with serving(words) as settings.WEB:
+            assert sentence in said()["process web"]
+
+
+def test_a_host_that_no_request_can_name_is_no_traceback(settings) -> None:  # type: ignore[no-untyped-def]
+    settings.PUBLIC_HOST = "x" * 64 + "ü.example"
+    with serving(b"ok") as settings.WEB:
+        assert said()["process web"].startswith("Nothing answers")
 
 
 def test_people_without_a_factor_are_counted_and_an_admin_is_needed() -> None:

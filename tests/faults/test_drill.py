@@ -46,7 +46,7 @@ def test_bad_options_are_refused_with_a_sentence(installation: Installation) -> 
     assert "must be from 1" in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_drill_that_is_stopped_leaves_nothing_open(installation: Installation, number: signal.Signals) -> None:
     process = installation.start("drill", "--messages", "2000", "--pace", "50")
     assert process.stdout is not None
@@ -55,6 +55,7 @@ def test_a_drill_that_is_stopped_leaves_nothing_open(installation: Installation,
             break
     wait_for(lambda: len(asked(installation, "queue", "list")) > 10, seconds=60, what="mail to wait")
     process.send_signal(number)
+    process.send_signal(number)  # by somebody who cannot wait
     _out, error = process.communicate(timeout=60)
     assert (process.returncode, error.count("\n"), "was stopped" in error) == (130, 1, True), error
     assert asked(installation, "queue", "list") == asked(installation, "outage", "list") == []

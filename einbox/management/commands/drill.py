@@ -19,7 +19,7 @@ from einbox.drill.ledger import Ledger
 from einbox.drill.person import DrillPersonError
 from einbox.drill.primary import Sink
 from einbox.drill.run import Plan, acts_of_people, run
-from einbox.drill.stage import DrillError, set_up
+from einbox.drill.stage import DrillError, handling, set_up
 from einbox.entry import STOPPED
 
 LINES = (
@@ -59,9 +59,12 @@ class Command(BaseCommand):
         first_start.collect_static()
         plan = Plan(**{name: options[name] for name in ("messages", "sessions", "seed", "pace")})
         logs = tempfile.mkdtemp(prefix="drill-", dir=settings.HOME)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # both clear up
         try:
-            with operator(), set_up(Path(logs), partial(Sink, delay=options["primary_delay"])) as stage:
+            with (
+                operator(),
+                handling(signal.default_int_handler),
+                set_up(Path(logs), partial(Sink, delay=options["primary_delay"])) as stage,
+            ):
                 ledger = run(stage, plan, say=self._progress(as_json=options["json"]))
                 acts = acts_of_people(stage)
         except (DrillError, DrillPersonError) as error:

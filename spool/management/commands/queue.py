@@ -100,7 +100,8 @@ class Command(BaseCommand):
             rows = rows.filter(route__domains__name=options["domain"])
         shown = [self._row(delivery) for delivery in rows[: options["limit"]]]
         if len(shown) == options["limit"] and (count := rows.count()) > len(shown):
-            self.stderr.write(f"{len(shown):,} of {count:,} are shown; --limit {min(count, MOST)} shows more.")
+            more = f"; --limit {min(count, MOST)} shows more" if len(shown) < MOST else ""
+            self.stderr.write(f"{len(shown):,} of {count:,} are shown{more}.")
         record(Tag.QUEUE_VIEWED, detail={"count": len(shown)}, at=now)
         return shown
 

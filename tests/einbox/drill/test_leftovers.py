@@ -50,20 +50,27 @@ OPEN, CLOSED = (True, 3, 1, "down"), (False, 0, 0, "up")
 def test_a_stopped_drill_leaves_nothing_open() -> None:
     real, drill = furnish("company.example", drill=False), furnish("drill-1.test", drill=True)
     assert is_open(real) == is_open(drill) == OPEN
-    leftovers.clear(drill.domain, now=timezone.now())
+    leftovers.clear(drill.domain, ended=False, now=timezone.now())
     assert (is_open(real), is_open(drill)) == (OPEN, CLOSED)
     assert not Attempt.objects.filter(delivery__mailbox=drill, finished_at=None).exists()
-    assert Event.objects.get(tag="system.drill.stopped").detail == {"withdrawn": 3}
-    leftovers.clear(drill.domain, now=timezone.now())
-    assert Event.objects.filter(tag="system.drill.stopped").count() == 1
+    event = Event.objects.get(tag="system.drill.stopped")
+    assert (event.detail, event.drill) == ({"withdrawn": 3}, True)
+
+
+def test_somebody_who_has_no_mailbox_yet_cannot_log_in_any_more_either() -> None:
+    drill = furnish("drill-1.test", drill=True)
+    alone = create_user(email="ruth@drill-1.test", drill=True)
+    leftovers.clear(drill.domain, ended=False, now=timezone.now())
+    assert not User.objects.get(pk=alone.pk).is_active
 
 
 def test_a_drill_that_came_to_its_end_withdraws_nothing() -> None:
     drill = furnish("drill-1.test", drill=True)
     now = timezone.now()
     Outage.objects.update(closed_at=now)
+    Route.objects.update(state=RouteState.UP)
     Delivery.objects.update(state=DeliveryState.DELIVERED, finished_at=now, lease_until=None)
-    leftovers.clear(drill.domain, now=now)
+    leftovers.clear(drill.domain, ended=True, now=now)
     assert not User.objects.get(email="anna@drill-1.test").is_active
     assert set(Delivery.objects.values_list("state", flat=True)) == {"delivered"}
     assert not Event.objects.filter(tag="system.drill.stopped").exists()

@@ -7,7 +7,7 @@ import pytest
 
 from spool.mime import notes
 from spool.mime.headers import scan
-from spool.mime.nesting import MAX_ATTRIBUTES, MAX_NESTING, too_deep
+from spool.mime.nesting import MAX_ATTRIBUTES, MAX_NESTING, MAX_SIGNS, too_deep
 from spool.mime.parse import parse
 from spool.mime.plain import to_html
 from spool.mime.spoof import misleading_links
@@ -58,6 +58,8 @@ def test_tangled_html_is_recognised_and_untidy_html_is_not() -> None:
     assert too_deep("<p " + " ".join(f"a{n}='>'" for n in range(MAX_ATTRIBUTES + 1)) + ">")
     assert too_deep("<p" + "".join(f"/a{n}" for n in range(MAX_ATTRIBUTES + 1)))
     assert not too_deep("<p " + " ".join(f"a{n}='b c d e'" for n in range(MAX_ATTRIBUTES)) + ">" + " word" * 100_000)
+    assert too_deep("<p title='" + "\xa9&nbsp;" * (MAX_SIGNS // 2) + "&")
+    assert not too_deep("<td>\xa9&nbsp;</td>" * (MAX_SIGNS // 2))
     assert not too_deep("<div><font size=2><b>never closed</div>" * 5_000)
     assert not too_deep("<table><tr><td><font color=red>a<td><b>b<td>c</tr></table>" * 5_000)
     assert not too_deep("<table>" + "<tr><td><font color=red>a<td><b>b" * 5_000)
@@ -88,6 +90,7 @@ GROWING: dict[str, Callable[[int], Callable[[], object]]] = {
     "attributes": lambda n: lambda: too_deep("<a <a <a <a>" * (n * 2_000) + "<p " + "<a " * (n * 2_000)),
     "different formatting": lambda n: lambda: too_deep("".join(f"<b title={k}>" for k in range(n * 200))),
     "open quotes": lambda n: lambda: too_deep("<p a=\"x b='" + " a='x" * (n * 2_000) + "'" + ' a="x' * (n * 2_001)),
+    "signs": lambda n: lambda: parse(b"Content-Type: text/html; charset=latin-1\r\n\r\n" + b"\xa9" * (n * 30_000)),
     "less-than": lambda n: lambda: parse(b"Content-Type: text/html\r\n\r\n" + b"<" * (n * 4_000)),
 }
 

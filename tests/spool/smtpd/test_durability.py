@@ -256,6 +256,7 @@ CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON spool_message DEFERRABLE I
 @pytest.mark.services
 def test_while_one_lane_commits_another_writes(anna: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committer, "TURN", 30)
+    monkeypatch.setattr(committer, "BUSY_MS", 60_000)
     recipients = (Recipient(anna.address, anna.domain.route_id, anna.pk),)
     slow, quick = Incoming(b"Subject: slow\r\n\r\n", recipients), Incoming(make_raw(), recipients)
     outcomes = list[Outcome]()
@@ -296,19 +297,22 @@ def test_a_lane_that_failed_passes_its_turn_on(anna: Mailbox, monkeypatch: pytes
 
 
 @pytest.mark.services
-def test_a_lane_that_waits_for_one_message_does_not_keep_the_others_waiting(anna: Mailbox) -> None:
+def test_a_lane_that_waits_for_one_message_does_not_keep_the_others_waiting(
+    anna: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer, "BUSY_MS", 60_000)
     first, second = (Incoming(make_raw(), (Recipient(anna.address, anna.domain.route_id, anna.pk),)) for _ in range(2))
     key = int.from_bytes(content_hash(first.raw)[:8], "big", signed=True)
     outcomes = list[Outcome]()
-    committer = Committer(outcomes.extend, lanes=2)
-    committer.begin()
+    lanes = Committer(outcomes.extend, lanes=2)
+    lanes.begin()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
-        committer.submit(Job(first))
+        lanes.submit(Job(first))
         wait_for(waits_for_a_lock, what="the first to wait")
-        committer.submit(Job(second))
+        lanes.submit(Job(second))
         wait_for(lambda: outcomes, what="the second to be written")
-    committer.finish(timeout=20)
+    lanes.finish(timeout=20)
     assert [job.incoming for job, stored in outcomes if stored] == [second, first]
 
 
