@@ -226,6 +226,7 @@ class Connection(Wire):
             self._say(replies.BAD_SEQUENCE if self.tls else replies.BAD_ARGUMENT)
         else:
             self._data = b""  # and no more comes in clear: reading is paused
+            self._clear = False
             self.transport.write(replies.START_TLS.line)
             transport = await self.loop.start_tls(
                 self.transport, self, context, server_side=True, ssl_handshake_timeout=HANDSHAKE

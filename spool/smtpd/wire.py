@@ -51,6 +51,7 @@ class Wire(SMTP, asyncio.BufferedProtocol):  # type: ignore[misc, unused-ignore]
         self._busy = False  # a command is being worked on: what comes waits
         self._late = False  # a reply is held back (tarpit)
         self._eof = False
+        self._clear = True  # until STARTTLS
         self._closing = False
         self._skipped = 0  # octets of a command line that is too long
         self._errors = 0
@@ -95,7 +96,7 @@ class Wire(SMTP, asyncio.BufferedProtocol):  # type: ignore[misc, unused-ignore]
     def eof_received(self) -> bool:
         """The client sends no more. What it sent before is still answered (not over TLS, which cannot)."""
         self._eof = True
-        return self._busy and not self.tls
+        return self._busy and self._clear
 
     def pause_writing(self) -> None:
         """The client does not read its replies: stop reading its commands."""

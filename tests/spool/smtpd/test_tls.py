@@ -3,6 +3,7 @@
 import os
 import ssl
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from spool.models import Mailbox, Message
 from spool.queue import content
 from spool.smtpd.tls import Certificate
-from tests.doubles.smtpd import ServerInThread
+from tests.doubles.smtpd import Client, ServerInThread
 from tests.factories.spool import make_raw
 from tests.waiting import wait_for
 
@@ -77,26 +78,44 @@ def test_what_is_sent_behind_starttls_in_clear_is_never_heard(
         assert not Message.objects.exists()
 
 
-def test_ehlo_that_comes_with_the_end_of_the_handshake_is_heard(anna: Mailbox, certificate: Certificate) -> None:
-    """A client of TLS 1.3 has the last word and goes on at once; a busy server reads both together."""
+def secured(client: Client, last: Callable[[ssl.SSLObject], object]) -> tuple[ssl.SSLObject, ssl.MemoryBIO]:
+    """The client's layer of TLS 1.3, where it has the last word of the handshake, sent together with what `last` does.
+
+    And where to put what comes from the server.
+    """
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
     layer = context.wrap_bio(received, to_send)
+    assert client.say("STARTTLS").startswith("220")
+    while not layer.version():
+        with suppress(ssl.SSLWantReadError):
+            layer.do_handshake()
+            last(layer)
+        client.send(to_send.read())
+        received.write(b"" if layer.version() else client.socket.recv(65536))
+    return layer, received
+
+
+def test_ehlo_that_comes_with_the_end_of_the_handshake_is_heard(anna: Mailbox, certificate: Certificate) -> None:
+    """A busy server reads both together."""
     with ServerInThread(certificate=certificate) as server, server.client() as client:
-        assert client.say("STARTTLS").startswith("220")
-        while not layer.version():
-            with suppress(ssl.SSLWantReadError):
-                layer.do_handshake()
-                layer.write(b"EHLO client.test\r\n")
-            client.send(to_send.read())
-            received.write(b"" if layer.version() else client.socket.recv(65536))
+        layer, received = secured(client, lambda layer: layer.write(b"EHLO client.test\r\n"))
         heard = b""
         while b"250 " not in heard:
             received.write(client.socket.recv(65536))
             with suppress(ssl.SSLWantReadError):
                 heard += layer.read(65536)
     assert heard.startswith(b"250-einbox.test")
+
+
+def test_a_farewell_that_comes_with_the_end_of_the_handshake_is_no_warning(
+    anna: Mailbox, certificate: Certificate, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ServerInThread(certificate=certificate) as server, server.client() as client:
+        secured(client, lambda layer: layer.unwrap())
+        wait_for(lambda: not server.server.connections)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 def handshake(server: ServerInThread, context: ssl.SSLContext) -> str:
