@@ -1,4 +1,4 @@
-"""How a process of ours is bound to the one that started it.
+"""How a process of ours is bound to the one that started it, and whether one takes connections.
 
 Touches only the operating system: no Django, no settings.
 """
@@ -6,6 +6,7 @@ Touches only the operating system: no Django, no settings.
 import ctypes
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 
@@ -39,3 +40,12 @@ def kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return
+
+
+def listens(port: int) -> bool:
+    """Whether somebody on this machine takes connections on this port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False

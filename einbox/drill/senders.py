@@ -105,7 +105,6 @@ class Senders:
     on_accepted: Callable[[str, DrillMail], None] = lambda _host, _mail: None
     unsent: list[DrillMail] = field(default_factory=list)
     pace: float = 0.0  # mails a second over all sessions; 0: as fast as they go
-
     stopped: bool = False
 
     def send_all(self, mails: Sequence[DrillMail], *, sessions: int) -> None:

@@ -32,7 +32,7 @@ from audit.context import acting, current
 from einbox.drill import leftovers
 from einbox.drill.person import Person
 from einbox.drill.primary import Primary, Sink, spawn
-from einbox.process import kill_group
+from einbox.process import kill_group, listens
 from spool.enums import RecipientPolicy, TlsPolicy
 from spool.models import Domain
 from spool.queue import domains, mailboxes
@@ -92,7 +92,7 @@ class Stage:
     def start_primary(self) -> None:
         """Start it, and wait until it listens."""
         self.primary.start((self.domain, OUTSIDE_DOMAIN))
-        wait_until(lambda: _listens(self.primary.port), seconds=START_SECONDS, what="the primary's start")
+        wait_until(lambda: listens(self.primary.port), seconds=START_SECONDS, what="the primary's start")
 
     # --- the product's processes -----------------------------------------------------------------------------
     def start_processes(self) -> None:
@@ -115,7 +115,7 @@ class Stage:
         if self.tree is None or self.tree.poll() is not None:
             message = f"the drill's processes ended at once; see {self.directory / 'processes.log'}"
             raise DrillError(message)
-        return _listens(self.smtp_port) and _answers(f"{self.base_url}/healthz")
+        return listens(self.smtp_port) and _answers(f"{self.base_url}/healthz")
 
     def pids(self) -> dict[str, int]:
         """Process ids by service, for fault tests."""
@@ -145,14 +145,6 @@ _NOT_FOR_DRILLS = (
     "WEB", "SMTP", "SMTPD_PROXIES", "PUBLIC_URL", "TLS_CERT", "TLS_KEY", "TRUSTED_PROXIES", "DEMO", "DRILL_DOMAIN",
 )  # fmt: skip
 _OVERRIDDEN = frozenset(f"EINBOX_{name}{suffix}" for name in _NOT_FOR_DRILLS for suffix in ("", "_FILE"))
-
-
-def _listens(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 def _answers(url: str) -> bool:

@@ -9,11 +9,13 @@ from spool.mime import charsets
 
 MAX_WORDS = 200  # encoded words decoded per value; the rest stays as it is
 
-# C0, DEL, C1; bidi marks, embeddings, overrides, isolates; zero-width; separators; interlinear; tags; surrogates.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
+# C0, DEL, C1; bidi marks, embeddings, overrides, isolates; zero-width; separators; interlinear; tags; surrogates. As
+# the inside of a character class.
+UNSEEN = (
+    "\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f"
 )
+_UNSEEN = re.compile(f"[{UNSEEN}]")
 # Joiners build emoji and Persian or Indic words; beside ASCII they only hide. A match begins where a run does, never
 # inside it: that would take the square of the run's length.
 _JOINER = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]++|(?<![\u200c\u200d])[\u200c\u200d]++(?![^\x00-\x7f])")

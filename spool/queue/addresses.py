@@ -11,6 +11,7 @@ from unicodedata import normalize
 
 from accounts.enums import Role
 from spool.enums import MailboxKind, RecipientPolicy, WhileUp
+from spool.mime.words import UNSEEN
 from spool.models import LearnedAddress, Mailbox, MailboxAlias
 from spool.queue import scope
 
@@ -21,12 +22,7 @@ ATOMS = re.compile(
     r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+)*"
 )
 QUOTED = re.compile(r'"((?:[ !#-\[\]-~\u00a0-\U0010ffff]|\\[ -~])+)"')
-# Controls, separators, bidirectional, zero-width and other unseen characters (as in spool.mime.words), surrogates:
-# never part of an honest address.
-UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]"
-)
+UNSAFE = re.compile(f"[{UNSEEN}\u200c\u200d]")  # and joiners: never part of an honest address
 SUBADDRESS = "+"
 POSTMASTER = "postmaster"
 KNOWN = 10_000  # forward-paths that a directory remembers

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 SERVICE = "smtpd"
 HEARTBEAT_EVERY = 2.0  # seconds
 COUNTERS_EVERY = 5.0
-PUT_OFF = 3  # mails in a row that were not written: one may be a fault of its own
+UNWRITTEN = 3  # mails in a row that were not written: one may be a fault of its own
 SILENT_FOR = 300.0  # after the last of them
 FORGET_AFTER = timedelta(minutes=10)
 
@@ -83,4 +83,4 @@ class Beat(threading.Thread):
 
     def _keeps_nothing(self, now: float) -> bool:
         server = self._server
-        return server.unwritten >= PUT_OFF and now - server.put_off_at < SILENT_FOR
+        return server.unwritten >= UNWRITTEN and now - server.unwritten_at < SILENT_FOR

@@ -63,7 +63,7 @@ class Server:
         self.stopping = False
         self.low_on_disk = False
         self.unwritten = 0  # mails put off since the last one that was written,
-        self.put_off_at = 0.0  # and when the last of them was: seconds of the loop's clock, which is the monotonic one
+        self.unwritten_at = 0.0  # and the loop time when the last of them was
         self.in_flight = 0  # octets of memory that mail takes
         self.wanted: set[int] = set()  # routes whose primary should be probed
         self.connections: set[Wire] = set()
@@ -142,12 +142,12 @@ class Server:
             if stored is not None:
                 self.unwritten = 0
             elif connection is not None:
-                self._put_off(self.loop.time())
+                self._not_written(self.loop.time())
             if connection is not None and connection.job is job:
                 connection.finished(stored)
 
-    def _put_off(self, now: float) -> None:
-        self.unwritten, self.put_off_at = self.unwritten + 1, now
+    def _not_written(self, now: float) -> None:
+        self.unwritten, self.unwritten_at = self.unwritten + 1, now
 
     # --- the clock ---------------------------------------------------------------------------------------------
     async def _tick(self) -> None:
@@ -175,7 +175,7 @@ class Server:
         """The database does not answer: the sender hears 451 now; if the mail is kept after all, its retry merges."""
         if now - job.since > self.limits.commit:
             self._jobs.pop(job, None)
-            self._put_off(now)
+            self._not_written(now)
             self.commits.cancel(job)
             connection.finished(None)
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from django.test import override_settings
 from django.utils import timezone
 
 from accounts.enums import Role
@@ -79,18 +80,16 @@ def serving(said: bytes) -> Iterator[HostPort]:
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1", "пример.example"])
-def test_the_pages_are_asked(settings, host: str) -> None:  # type: ignore[no-untyped-def]
-    settings.PUBLIC_HOST = host
-    settings.WEB = HostPort("127.0.0.1", free_port())
-    assert said()["process web"].startswith("Nothing answers")
+def test_the_pages_are_asked(host: str) -> None:
+    with override_settings(PUBLIC_HOST=host, WEB=HostPort("127.0.0.1", free_port())):
+        assert said()["process web"].startswith("Nothing answers")
     for words, sentence in ((b"ok\n", "The pages answer"), (b"<h1>It works</h1>", "is not einbox")):
-        with serving(words) as settings.WEB:
+        with serving(words) as address, override_settings(PUBLIC_HOST=host, WEB=address):
             assert sentence in said()["process web"]
 
 
-def test_a_host_that_no_request_can_name_is_no_traceback(settings) -> None:  # type: ignore[no-untyped-def]
-    settings.PUBLIC_HOST = "x" * 64 + "ü.example"
-    with serving(b"ok") as settings.WEB:
+def test_a_host_that_no_request_can_name_is_no_traceback() -> None:
+    with serving(b"ok") as address, override_settings(PUBLIC_HOST="x" * 64 + "ü.example", WEB=address):
         assert said()["process web"].startswith("Nothing answers")
 
 

@@ -1,12 +1,11 @@
 """`manage.py primary`: the demo's simulated mail server, and its switch."""
 
-import socket
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from einbox.env import HostPort
+from einbox.process import listens
 from einbox.simulation import primary, switch
 from einbox.simulation.organisation import exists, primary_address
 
@@ -28,13 +27,5 @@ class Command(BaseCommand):
             switch.turn(settings.HOME, on=action == "on")
         state = "on" if switch.is_on(settings.HOME) else "off"
         self.stdout.write(f"The simulated primary on {primary_address()} is {state}.")
-        if action == "status" and state == "on" and not _listens(primary_address()):
+        if action == "status" and state == "on" and not listens(primary_address().port):
             self.stdout.write("Nothing listens there: it runs as part of `manage.py up`.")
-
-
-def _listens(address: HostPort) -> bool:
-    try:
-        socket.create_connection((address.host, address.port), timeout=1).close()
-    except OSError:
-        return False
-    return True

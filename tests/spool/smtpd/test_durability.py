@@ -289,9 +289,11 @@ def test_a_lane_that_failed_passes_its_turn_on(anna: Mailbox, monkeypatch: pytes
     outcomes = list[Outcome]()
     lanes = Committer(outcomes.extend, lanes=2)
     lanes.begin()
-    for number in (1, 2, 3):
-        lanes.submit(Job(Incoming(make_raw(), recipients)))
-        wait_for(lambda: len(outcomes) == number, seconds=20)  # noqa: B023 - called at once
+    jobs = list[Job]()
+    for _ in range(3):
+        jobs.append(Job(Incoming(make_raw(), recipients)))
+        lanes.submit(jobs[-1])
+        wait_for(lambda: len(outcomes) == len(jobs), seconds=20)
     lanes.finish(timeout=20)
     assert [stored is not None for _job, stored in outcomes] == [False, True, True]
 

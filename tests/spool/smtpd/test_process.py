@@ -10,7 +10,7 @@ import pytest
 
 from spool.models import Counter, Heartbeat, Mailbox, Message
 from spool.smtpd import committer
-from spool.smtpd.beat import HEARTBEAT_EVERY, PUT_OFF, SILENT_FOR, Beat
+from spool.smtpd.beat import HEARTBEAT_EVERY, SILENT_FOR, UNWRITTEN, Beat
 from tests.doubles.locks import locked
 from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.factories.spool import make_raw
@@ -42,14 +42,14 @@ def test_no_sign_of_life_while_mail_is_not_written(anna: Mailbox, monkeypatch: p
 
         assert beaten()
         with server.client() as client:
-            for number in range(PUT_OFF):
+            for number in range(UNWRITTEN):
                 assert beaten(), f"{number} mails in a row are no sign"
                 with locked():
                     assert client.transaction(make_raw(), "anna@example.test").startswith("451")
             assert not beaten()
             wait_for(lambda: client.transaction(make_raw(), "anna@example.test").startswith("250"))
             assert beaten()
-            server.server.unwritten = PUT_OFF
+            server.server.unwritten = UNWRITTEN
             assert not beaten()
             assert beaten(SILENT_FOR), "no mail comes any more, and nobody knows"
         beat.step(next(clock), ending=True)
@@ -58,9 +58,9 @@ def test_no_sign_of_life_while_mail_is_not_written(anna: Mailbox, monkeypatch: p
 def test_mail_that_takes_too_long_counts_until_it_is_written(anna: Mailbox) -> None:
     with ServerInThread(commit=0.2) as server, server.client() as client:
         with locked():
-            for _ in range(PUT_OFF):
+            for _ in range(UNWRITTEN):
                 assert client.transaction(make_raw(), "anna@example.test").startswith("451")
-            assert server.server.unwritten == PUT_OFF
+            assert server.server.unwritten == UNWRITTEN
         wait_for(lambda: server.server.unwritten == 0, what="what was pending to be written")
 
 
