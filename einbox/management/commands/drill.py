@@ -85,7 +85,12 @@ class Command(BaseCommand):
 
     def _progress(self, *, as_json: bool) -> Any:
         stream = self.stderr if as_json else self.stdout
-        return lambda line: stream.write(f"drill: {line}")
+
+        def say(line: str) -> None:
+            stream.write(f"drill: {line}")
+            stream.flush()  # into a pipe or a file too: whoever waits sees how far it is
+
+        return say
 
     def _print(self, ledger: Ledger, acts: list[str]) -> None:
         write = self.stdout.write
