@@ -10,6 +10,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from audit.reading import UnreadableError, text_of
+
 PREFIX = "EINBOX_"
 # Names that orchestrators inject for a service called "einbox" (Kubernetes service links).
 FOREIGN = ("EINBOX_SERVICE_", "EINBOX_PORT")
@@ -63,9 +65,9 @@ class Env:
         if not path:
             return self.source.get(name, default)
         try:
-            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            message = f"{name}_FILE cannot be read: {path!r} ({type(error).__name__})."
+            return text_of(Path(path)).rstrip("\r\n")
+        except UnreadableError as error:
+            message = f"{name}_FILE: {error}"
             raise SettingsError(message) from error
 
     def flag(self, name: str, *, default: bool) -> bool:

@@ -13,6 +13,7 @@ from audit.operator import operator
 from einbox import signing_keys
 from einbox.dns.resolver import Resolver, system_servers
 from spool.enums import RecipientPolicy, TlsPolicy, WhileUp
+from spool.management.reading import text_of
 from spool.management.rows import print_rows
 from spool.models import Domain
 from spool.queue import domains, removal, signing
@@ -21,14 +22,8 @@ from spool.queue.signing import SigningError
 
 
 def _secret(path: Path | None) -> str | None:
-    """The first line of a password file. Raises CommandError."""
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} cannot be read ({type(error).__name__})."
-        raise CommandError(message) from error
+    """What a password file holds, without its last line end. Raises CommandError."""
+    return None if path is None else text_of(path).rstrip("\r\n")
 
 
 class Command(BaseCommand):
