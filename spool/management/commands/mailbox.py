@@ -1,6 +1,7 @@
 """`manage.py mailbox add|alias|member|import|list|remove|restore|forget`: the addresses that may receive."""
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class Command(BaseCommand):
         return {"address": row.address, "learned_at": row.learned_at, "confirmed_at": row.confirmed_at}
 
     def _import(self, path: Path) -> dict[str, Any]:
-        done = mailboxes.import_csv(text_of(path).splitlines(), now=timezone.now())
+        done = mailboxes.import_csv(StringIO(text_of(path), newline=""), now=timezone.now())
         return {"created": list(done.created), "skipped": list(done.skipped)}
 
     def _user(self, email: str) -> User:

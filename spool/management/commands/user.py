@@ -46,7 +46,7 @@ class Command(BaseCommand):
         _reasoned(actions.add_parser("deactivate", help="close an account; sessions end at once"))
         _reasoned(actions.add_parser("reset-mfa", help="take all factors away and print a new enrolment link"))
         bring = actions.add_parser("import", help="make people from CSV: email, name, role")
-        bring.add_argument("file", type=Path, help="UTF-8, commas; the first line names the columns email, name, role")
+        bring.add_argument("file", type=Path, help="UTF-8, commas or semicolons; the first line names the columns")
         actions.add_parser("list", help="everybody")
         for action in actions.choices.values():
             action.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON")

@@ -80,6 +80,11 @@ def test_people_from_a_file(tmp_path: Path) -> None:
     path.write_text("\ufeffemail,name,role\na@example.org,Änne,admin\n", encoding="utf-8")
     assert [entry["mailbox"] for entry in run("import", str(path))] == ["a@example.org"]
     assert User.objects.get().name == "Änne"
+    path.write_bytes("\ufeffemail;name;role\r\n\r\nb@example.org;Bär;security\r\n".encode())  # a German spreadsheet
+    assert [entry["role"] for entry in run("import", str(path))] == ["security"]
+    path.write_bytes(b"email;role\r\n\r\nc@example.org;root\r\n")
+    with pytest.raises(CommandError, match="Line 3: the role"):
+        run("import", str(path))
     path.write_bytes(b"email\n\xff\n")
     with pytest.raises(CommandError, match="UTF-8"):
         run("import", str(path))
