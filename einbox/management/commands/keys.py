@@ -13,6 +13,7 @@ from audit.operator import operator
 from einbox import recovery_sheet, rotation
 from einbox.first_start import only_one
 from einbox.keys import new_field_key, new_secret_key
+from spool.management.reading import line_of_stdin
 
 
 class Command(BaseCommand):
@@ -39,7 +40,7 @@ class Command(BaseCommand):
         if typed is None:
             self.stdout.write("Fingerprint on the printed sheet: ", ending="")
             self.stdout.flush()
-            typed = sys.stdin.readline()
+            typed = line_of_stdin("the fingerprint")
         try:
             recovery_sheet.confirm(typed)
         except recovery_sheet.FingerprintError as error:

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import sys
 from argparse import SUPPRESS, ArgumentParser
 from io import StringIO
 from pathlib import Path
@@ -17,7 +16,7 @@ from accounts.models import User
 from accounts.provision import ProvisionError
 from audit.escape import escape
 from audit.operator import operator
-from spool.management.reading import text_of
+from spool.management.reading import line_of_stdin, text_of
 from spool.management.rows import line
 from spool.queue import people
 
@@ -67,7 +66,7 @@ class Command(BaseCommand):
 
     def do_add(self, **options: Any) -> list[Entry]:
         now = timezone.now()
-        password = sys.stdin.readline().rstrip("\r\n") if options["password_stdin"] else None
+        password = line_of_stdin("the password") if options["password_stdin"] else None
         shown = None
         if options["totp"] and password is None:
             password = shown = secrets.token_urlsafe(18)

@@ -63,6 +63,13 @@ def test_password_and_app_from_the_command_line(monkeypatch: pytest.MonkeyPatch)
     assert "otters" not in str(list(Event.objects.values()))
 
 
+def test_a_password_that_never_comes_makes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(CommandError, match="ended before the password came"):
+        run("add", "tilda@example.org", "--password-stdin")
+    assert not User.objects.exists()
+
+
 def test_reset_and_deactivate_need_a_reason() -> None:
     run("add", "tilda@example.org", "--totp")
     with pytest.raises(CommandError, match="reason"):
