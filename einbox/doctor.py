@@ -94,6 +94,8 @@ def _processes(now: datetime) -> Iterator[Finding]:
         if name in signs:
             sentence = f"{name} gave its last sign of life {max(0.0, (now - signs[name]).total_seconds()):,.0f} s ago"
             sentence += "." if state == "ok" else ": it does not run, or does not do its work."
+        if name == "broker" and settings.BROKER_URL.startswith("memory:"):
+            sentence = "The broker is part of the worker (memory://): there is none to ask."
         yield Finding(f"process {name}", words[state], sentence)
 
 

@@ -57,6 +57,13 @@ def test_it_says_when_a_service_was_last_seen() -> None:
     assert said()["process smtpd"] == "smtpd does not answer; is `manage.py up` running?"
 
 
+def test_a_broker_that_is_part_of_the_worker_answers_nobody() -> None:
+    with override_settings(BROKER_URL="memory://"):
+        assert said()["process broker"] == "The broker is part of the worker (memory://): there is none to ask."
+    with override_settings(BROKER_URL=f"redis://127.0.0.1:{free_port()}/0"):
+        assert said()["process broker"].startswith("broker does not answer")
+
+
 @contextmanager
 def serving(said: bytes) -> Iterator[HostPort]:
     """A web server that answers every request with `said`, unless its Host is none."""
