@@ -12,7 +12,7 @@ from audit.escape import escape
 from audit.operator import operator
 from einbox import signing_keys
 from einbox.dns.resolver import Resolver, system_servers
-from spool.enums import RecipientPolicy, TlsPolicy, WhileUp
+from spool.enums import RecipientPolicy, RouteState, TlsPolicy, WhileUp
 from spool.management.reading import text_of
 from spool.management.rows import print_rows
 from spool.models import Domain
@@ -73,9 +73,12 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _print(self, shown: list[dict[str, Any]], *, as_json: bool) -> None:
-        """Records of DNS in lines of their own, to be copied."""
+        """Records of DNS in lines of their own, to be copied; a state that nobody has seen yet is not called one."""
         records = [] if as_json else [row.pop("record") for row in shown if row.get("record")]
         hidden = () if as_json else ("name", "value")
+        for row in () if as_json else shown:
+            if row.get("state") == RouteState.UP and not row["confirmed_at"]:
+                row["state"] = "not looked at yet"
         rows = [{name: value for name, value in row.items() if name not in hidden} for row in shown]
         print_rows(self.stdout, rows, as_json=as_json)
         for record in records:
@@ -137,4 +140,5 @@ class Command(BaseCommand):
             "smarthost": route.smarthost_url,
             "dkim": signing.state_of(domain),
             "state": route.state,
+            "confirmed_at": route.confirmed_at,  # by a look at the primary; before the first one, up is an assumption
         }
