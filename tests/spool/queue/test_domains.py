@@ -124,5 +124,7 @@ def test_the_command_adds_shows_changes_and_removes(tmp_path: Path, capsys: pyte
     assert "recipients=accept" in capsys.readouterr().out
     call_command("domain", "remove", "example.test")
     assert not Domain.objects.exists()
-    with pytest.raises(CommandError, match="not a protected domain"):
+    with pytest.raises(CommandError, match=f"not a protected domain any more: it was removed on {timezone.now():%Y-}"):
         call_command("domain", "remove", "example.test")
+    with pytest.raises(CommandError, match="not a protected domain and never was one"):
+        call_command("domain", "remove", "elsewhere.test")
