@@ -21,7 +21,7 @@ from spool.management.rows import line
 from spool.queue import people
 
 Entry = dict[str, Any]
-WORDS = ("email", "name", "role", "active", "factor", "mailbox", "password", "otpauth", "invite", "note")
+WORDS = ("email", "name", "role", "active", "factor", "mailbox", "note", "password", "otpauth", "invite")
 
 
 def _reasoned(parser: ArgumentParser) -> None:
@@ -112,5 +112,5 @@ class Command(BaseCommand):
         mailbox = people.give_mailbox(user, now=timezone.now())
         entry = {"email": user.email, "role": user.role, "mailbox": mailbox.address if mailbox else None}
         if mailbox is None:
-            entry["note"] = "no mailbox: the address is not in a protected domain, or is taken"
+            entry["note"] = f"no mailbox: {people.why_without(user)}"
         return entry

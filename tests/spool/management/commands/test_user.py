@@ -38,7 +38,9 @@ def test_a_new_person_gets_a_mailbox_and_a_link() -> None:
 def test_outside_the_domains_there_is_no_mailbox_but_a_note() -> None:
     entry = run("add", "tilda@elsewhere.example")
     assert entry["mailbox"] is None
-    assert "protected domain" in entry["note"]
+    assert entry["note"] == "no mailbox: elsewhere.example is not a protected domain"
+    call_command("user", "add", "otto@elsewhere.example", stdout=(out := io.StringIO()))
+    assert "role=employee  note=no mailbox: elsewhere.example is not a protected domain  invite=" in out.getvalue()
 
 
 def test_a_mailbox_that_waits_is_taken_over_and_one_in_use_is_not() -> None:
@@ -47,7 +49,7 @@ def test_a_mailbox_that_waits_is_taken_over_and_one_in_use_is_not() -> None:
     other = User.objects.create(email="other@example.org")
     Mailbox.objects.create(address="b@example.org", domain=domain, user=other)
     assert run("add", "a@example.org")["mailbox"] == "a@example.org"
-    assert run("add", "b@example.org")["mailbox"] is None
+    assert run("add", "b@example.org")["note"].endswith("or somebody else's")
     assert Mailbox.objects.get(address="b@example.org").user == other
 
 
