@@ -15,15 +15,22 @@ from einbox.first_start import only_one
 from einbox.keys import new_field_key, new_secret_key
 from spool.management.reading import line_of_stdin
 
+ACTS = {
+    "show": "print the recovery sheet",
+    "confirm": "type in the fingerprint of a sheet that lies elsewhere",
+    "new": "print a fresh field key",
+    "secret": "print a fresh secret key",
+    "rotate": "add a newest field key to the key file, then rewrap",
+    "rewrap": "seal every secret under the newest field key",
+}
+
 
 class Command(BaseCommand):
-    help = (
-        "Keys: show (the recovery sheet), confirm (a copy), new (a field key), secret (a secret key), rotate, rewrap."
-    )
+    help = "Keys: the recovery sheet and its confirmation, fresh keys, rotation."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=("show", "confirm", "new", "secret", "rotate", "rewrap"))
+        parser.add_argument("action", choices=ACTS, help="; ".join(f"{act}: {what}" for act, what in ACTS.items()))
         parser.add_argument("--fingerprint", help="from the sheet; asked for when absent")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:

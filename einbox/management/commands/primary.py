@@ -9,13 +9,15 @@ from einbox.process import listens
 from einbox.simulation import primary, switch
 from einbox.simulation.organisation import exists, primary_address
 
+ACTIONS = ("run", "on", "off", "status")
+
 
 class Command(BaseCommand):
     help = "The demo's simulated primary: its state (no argument), switch it on or off; run is for `up`."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", nargs="?", choices=("run", "on", "off", "status"), default="status")
+        parser.add_argument("action", nargs="?", choices=ACTIONS, default="status", help="default: status")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if not exists():

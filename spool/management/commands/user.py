@@ -25,7 +25,7 @@ WORDS = ("email", "name", "role", "active", "factor", "mailbox", "note", "passwo
 
 
 def _reasoned(parser: ArgumentParser) -> None:
-    parser.add_argument("email")
+    parser.add_argument("email", help="of the person")
     parser.add_argument("--reason", required=True, help="kept in the audit log")
 
 
@@ -37,9 +37,9 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON")
         actions = parser.add_subparsers(dest="action", required=True)
         add = actions.add_parser("add", help="make a person and their mailbox")
-        add.add_argument("email")
-        add.add_argument("--name", default="")
-        add.add_argument("--role", choices=Role.values, default=Role.EMPLOYEE.value)
+        add.add_argument("email", help="logs in with it; in a protected domain it becomes a mailbox")
+        add.add_argument("--name", default="", help="as others see it")
+        add.add_argument("--role", choices=Role.values, default=Role.EMPLOYEE.value, help="default: employee")
         add.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
         add.add_argument("--totp", action="store_true", help="enrol an app and print its otpauth URI once")
         _reasoned(actions.add_parser("deactivate", help="close an account; sessions end at once"))
