@@ -81,13 +81,14 @@ class Command(BaseCommand):
         return [self._plan(plan) for plan in plans] + [self._row(each) for each in outages]
 
     def _open(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+        route = route_named(options["domain"])
+        found = queries.open_outage_of(route)
         opened = outage.open_outage(
-            route_named(options["domain"]),
-            kind=OutageKind.DECLARED,
-            reason=options["reason"],
-            now=now,
-            until=options["until"],
+            route, kind=OutageKind.DECLARED, reason=options["reason"], now=now, until=options["until"]
         )
+        if found is not None and found.kind == OutageKind.DETECTED:
+            self.stderr.write("The outage that probes had found is a declared one now.")
+        self.stderr.write(outage.how_it_ends(opened))
         return [self._row(opened)]
 
     def _close(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from spool.models import Delivery, Message, Outage, Route
 from spool.queue import content, queries
 from spool.queue.drain import Drain
 from spool.queue.ingest import Recipient
+from spool.queue.outage import observe
+from spool.queue.schedule import Evidence
 from spool.webmail import access
 from tests.doubles.primary import Primary
 from tests.factories.accounts import make_user
@@ -156,6 +158,18 @@ def test_outage_open_close_twice_and_unknown() -> None:
         manage("outage", "close", domain.name, "--reason", "twice")
     assert Route.objects.get().state == RouteState.RECOVERING
     assert Outage.objects.get().announced_by.startswith("operator:")
+
+
+def test_a_detected_outage_that_is_declared_says_how_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = make_domain(), make_domain("other.test")
+    observe(one.route, Evidence(ok=False, host="192.0.2.1:25"), now=timezone.now())
+    manage("outage", "open", one.name, "--reason", "fire")
+    said = capsys.readouterr().err
+    assert "The outage that probes had found is a declared one now." in said
+    assert f"It ends by `outage close {one.route.name}` only" in said
+    year = timezone.now().year + 1
+    manage("outage", "open", other.name, "--reason", "fire", "--until", f"{year}-01-30T22:00+01:00")
+    assert capsys.readouterr().err.startswith(f"It ends on {year}-01-30 21:00 UTC or by `outage close other.test`")
 
 
 def test_planned_times_are_shown_in_utc_whatever_was_typed() -> None:
