@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audit.operator import operator
 from einbox import recovery_sheet, rotation
-from einbox.first_start import only_one
+from einbox.first_start import StartError, only_one
 from einbox.keys import new_field_key, new_secret_key
 from spool.management.reading import line_of_stdin
 
@@ -64,8 +64,12 @@ class Command(BaseCommand):
     def rotate(self, _options: dict[str, Any]) -> None:
         """Add a newest key to the key file and rewrap. Needs einbox stopped: its processes know only the old keys."""
         path = self._key_file()
-        with only_one(settings.HOME):
-            self.stdout.write(f"The newest key is now {rotation.add_key(path)}.")
+        try:
+            with only_one(settings.HOME, "keys rotate"):
+                self.stdout.write(f"The newest key is now {rotation.add_key(path)}.")
+        except StartError as error:
+            message = f"No key was added: {error}"
+            raise CommandError(message) from error
         self.stdout.flush()
         # A new process, for this one read the old keys when it started.
         os.execv(sys.executable, [sys.executable, sys.argv[0], "keys", "rewrap"])  # noqa: S606 - our own command
