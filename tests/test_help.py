@@ -1,15 +1,36 @@
 """Every command of einbox says what it, its acts and their arguments are for."""
 
+import re
 from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.core.management import find_commands, load_command_class
+from django.core.management import find_commands, get_commands, load_command_class
+
+from einbox.entry import NOT_HERE
+from einbox.without_settings import COMMANDS
+from tests.doubles.installation import Installation
 
 pytestmark = pytest.mark.pure
 ROOT = Path(__file__).resolve().parents[1]
 OURS = [(app, name) for app in ("einbox", "spool", "audit") for name in find_commands(str(ROOT / app / "management"))]
+
+
+def test_help_lists_what_is_einboxs_and_nothing_that_is_refused() -> None:
+    listed = {name for commands in COMMANDS.values() for name in commands}
+    assert listed - set(COMMANDS["Of Django"]) == {name for _app, name in OURS}
+    assert set(COMMANDS["Of Django"]) <= set(get_commands())
+    assert not listed & set(NOT_HERE)
+
+
+@pytest.mark.parametrize("words", [(), ("help",), ("--help",)])
+def test_help_needs_no_settings(words: tuple[str, ...], tmp_path: Path) -> None:
+    asked = Installation(tmp_path / "home", EINBOX_WEB="nonsense").manage(*words)
+    assert asked.returncode == 0
+    assert re.search(r"^  outage +see, open", asked.stdout, re.MULTILINE)
+    assert "runserver" not in asked.stdout
+    assert not (tmp_path / "home").exists()
 
 
 def unsaid(parser: ArgumentParser, words: str) -> Iterator[str]:
