@@ -179,6 +179,9 @@ def test_certificates_are_looked_at(tmp_path: Path, settings, days: int, state: 
 def test_a_certificate_that_is_none_fails(tmp_path: Path, settings) -> None:  # type: ignore[no-untyped-def]
     settings.TLS_CERT = str(tmp_path / "absent.pem")
     assert states()["tls web"] == FAIL
+    assert said()["tls web"].endswith("absent.pem cannot be read (No such file or directory).")
+    (tmp_path / "absent.pem").write_text("soon")
+    assert said()["tls web"].endswith("absent.pem holds no certificate in PEM form.")
 
 
 def test_demo_accounts_are_named() -> None:
