@@ -1,19 +1,19 @@
 """People from a CSV file: all lines or none. Mailboxes are spool's business."""
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts import tables
 from accounts.enums import Role
 from accounts.models import User
 from accounts.provision import ProvisionError, clean_email, create_user
 from audit.record import record
 from audit.tags import Tag
 
-COLUMNS = frozenset({"email", "name", "role"})
+COLUMNS = ("email", "name", "role")
 
 
 @dataclass(frozen=True)
@@ -30,38 +30,30 @@ def import_people(lines: Iterable[str]) -> Imported:
 
     The first bad line is a ProvisionError that names it, and then nothing is imported.
     """
-    try:
-        return _import_rows(csv.DictReader(lines))
-    except csv.Error as error:
-        raise ProvisionError(_("This is no CSV file: %(why)s.") % {"why": error}) from error
-
-
-def _import_rows(reader: "csv.DictReader[str]") -> Imported:
-    columns = set(reader.fieldnames or ())
-    if "email" not in columns or not columns <= COLUMNS:
-        raise ProvisionError(_("The first line must name the columns: email, name, role."))
     created: list[User] = []
     skipped: list[str] = []
-    for number, row in enumerate(reader, start=2):
-        try:
-            user = _import_row(row)
-        except ProvisionError as error:
-            raise ProvisionError(_("Line %(number)d: %(why)s") % {"number": number, "why": error}) from error
-        if user is None:
-            skipped.append(str(row["email"]).strip().lower())
-        else:
-            created.append(user)
+    try:
+        for number, row in tables.rows(lines, COLUMNS):
+            user = _import_row(number, row)
+            if user is None:
+                skipped.append(row["email"].strip().lower())
+            else:
+                created.append(user)
+    except tables.TableError as error:
+        raise ProvisionError(str(error)) from error
     record(Tag.USER_IMPORTED, detail={"created": len(created), "skipped": len(skipped)})
     return Imported(tuple(created), tuple(skipped))
 
 
-def _import_row(row: dict[str, str | None]) -> User | None:
-    if None in row:
-        raise ProvisionError(_("it has more fields than the first line."))
-    email = clean_email(row["email"] or "")
-    role = (row.get("role") or Role.EMPLOYEE).strip().lower()
-    if role not in Role.values:
-        raise ProvisionError(_("the role must be employee, security or admin."))
-    if User.objects.filter(email=email).exists():
-        return None
-    return create_user(email=email, name=row.get("name") or "", role=Role(role))
+def _import_row(number: int, row: dict[str, str]) -> User | None:
+    """None for somebody who is there already."""
+    try:
+        email = clean_email(row["email"])
+        role = row["role"].strip().lower() or Role.EMPLOYEE
+        if role not in Role.values:
+            raise ProvisionError(_("the role must be employee, security or admin."))
+        if User.objects.filter(email=email).exists():
+            return None
+        return create_user(email=email, name=row["name"], role=Role(role))
+    except ProvisionError as error:
+        raise ProvisionError(_("Line %(number)d: %(why)s") % {"number": number, "why": error}) from error

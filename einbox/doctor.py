@@ -94,6 +94,8 @@ def _processes(now: datetime) -> Iterator[Finding]:
         if name in signs:
             sentence = f"{name} gave its last sign of life {max(0.0, (now - signs[name]).total_seconds()):,.0f} s ago"
             sentence += "." if state == "ok" else ": it does not run, or does not do its work."
+        if name == "broker" and settings.BROKER_URL.startswith("memory:"):
+            sentence = "The broker is part of the worker (memory://): there is none to ask."
         yield Finding(f"process {name}", words[state], sentence)
 
 
@@ -186,8 +188,10 @@ def _certificates(now: datetime) -> Iterator[Finding]:
 def _certificate(name: str, path: Path, now: datetime) -> Finding:
     try:
         ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
-    except (OSError, ValueError) as error:
-        return Finding(f"tls {name}", FAIL, f"The certificate {path} cannot be read ({type(error).__name__}).")
+    except OSError as error:
+        return Finding(f"tls {name}", FAIL, f"{path} cannot be read ({os.strerror(error.errno or 0)}).")
+    except ValueError:
+        return Finding(f"tls {name}", FAIL, f"{path} holds no certificate in PEM form.")
     state = FAIL if ends <= now else WARN if ends - now < CERTIFICATE_WARNS else OK
     return Finding(f"tls {name}", state, f"The certificate is valid until {ends:%Y-%m-%d %H:%M} UTC.")
 

@@ -4,11 +4,14 @@ Pure: reads only the mapping and the files it is given; knows no Django. A value
 SettingsError whose text says what is expected; a secret's value never appears in it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from audit.reading import UnreadableError, text_of
 
 PREFIX = "EINBOX_"
 # Names that orchestrators inject for a service called "einbox" (Kubernetes service links).
@@ -46,6 +49,26 @@ def parse_host_port(value: str) -> HostPort:
     return HostPort(host, int(port))
 
 
+LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+
+
+def is_mail_name(name: str) -> bool:
+    """Whether a server may call itself that (RFC 5321 sections 2.3.5 and 4.1.3): a DNS name or an address literal."""
+    if name.startswith("[") and name.endswith("]"):
+        return _is_literal(name[1:-1])
+    labels = name.split(".")
+    return len(name) <= 253 and all(map(LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        if text.lower().startswith("ipv6:"):
+            return not IPv6Address(text[5:]).scope_id
+        return bool(IPv4Address(text))
+    except ValueError:
+        return False
+
+
 @dataclass
 class Env:
     """Reads settings from `source` and remembers which names were asked for, so that unknown ones show."""
@@ -63,9 +86,9 @@ class Env:
         if not path:
             return self.source.get(name, default)
         try:
-            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            message = f"{name}_FILE cannot be read: {path!r} ({type(error).__name__})."
+            return text_of(Path(path)).rstrip("\r\n")
+        except UnreadableError as error:
+            message = f"{name}_FILE: {error}"
             raise SettingsError(message) from error
 
     def flag(self, name: str, *, default: bool) -> bool:
@@ -94,6 +117,17 @@ class Env:
         except ValueError as error:
             message = f"{name}: {error}."
             raise SettingsError(message) from error
+
+    def mail_name(self, name: str, default: str) -> str:
+        """What einbox calls itself in greetings and trace fields."""
+        value = self.text(name).strip() or default
+        if is_mail_name(value):
+            return value
+        message = (
+            f"{name} must be a DNS name such as einbox.example.org (xn--… for an international one), or an address in "
+            f"brackets such as [192.0.2.1] or [IPv6:2001:db8::1]; got {value!r}."
+        )
+        raise SettingsError(message)
 
     def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
         """Comma-separated networks in CIDR form."""

@@ -48,24 +48,28 @@ def prepare_home(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def only_one(home: Path) -> Iterator[None]:
-    """Hold the installation's lock for the block. Raises StartError while another `up` holds it."""
+def only_one(home: Path, command: str) -> Iterator[None]:
+    """Hold the installation's lock for the block, as `command`. Raises StartError while another process holds it."""
     handle = os.open(home / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # this process's alone: a forked one does not hold it
         except (BlockingIOError, PermissionError):
-            holder = os.read(handle, 32).decode("ascii", "replace").strip() or "unknown"
-            message = (
-                f"einbox is already running on {home} (process {holder}). Stop that one first, "
-                "or set EINBOX_HOME, EINBOX_WEB and EINBOX_SMTP for a second installation."
-            )
-            raise StartError(message) from None
+            holder = os.read(handle, 64).decode("ascii", "replace").split(maxsplit=1)
+            raise StartError(_taken(home, *holder)) from None
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(handle, f"{os.getpid()} {command}\n".encode(), 0)
         yield
     finally:
         os.close(handle)
+
+
+def _taken(home: Path, pid: str = "unknown", command: str = "up") -> str:
+    return (
+        f"einbox is already running on {home}: `{command.strip()}`, process {pid}. Stop that first, by Ctrl-C where it "
+        f"was started, `systemctl stop einbox` or `kill {pid}`; or set EINBOX_HOME, EINBOX_WEB and EINBOX_SMTP for a "
+        "second installation."
+    )
 
 
 def check_port(address: HostPort, setting: str, remedy: str = "") -> None:

@@ -12,7 +12,7 @@ LONG_TTL = 3600  # seconds; a change of the MX takes that long to be seen
 def examine(hostname: str, domains: list[str], resolver: Resolver) -> Iterator[Finding]:
     """einbox's own name, then each domain. What cannot be asked is a warning."""
     host = hostname.rstrip(".").lower()
-    if is_reserved(host):
+    if is_reserved(host) or host.startswith("["):  # an address literal
         yield Finding("dns", WARN, f"DNS was not checked: {host} is no public name, set EINBOX_HOSTNAME.")
         return
     try:

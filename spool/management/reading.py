@@ -1,18 +1,32 @@
-"""How commands read a file that somebody names. Knows no model."""
+"""How commands read a file that somebody names, and a line that somebody types. Knows no model."""
 
-import os
+import sys
 from pathlib import Path
 
 from django.core.management.base import CommandError
 
+from audit import reading
+from audit.escape import UNSTORABLE
+
 
 def text_of(path: Path) -> str:
-    """The text of a UTF-8 file, line ends as they are, without a mark at its beginning. Raises CommandError."""
+    """The text of a UTF-8 file, as audit.reading has it. Raises CommandError."""
     try:
-        return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
-    except OSError as error:
-        message = f"{path} cannot be read ({os.strerror(error.errno or 0)})."
-        raise CommandError(message) from error
-    except UnicodeDecodeError as error:
-        message = f"{path} is not UTF-8 text (wrong at octet {error.start + 1}); save it as UTF-8."
-        raise CommandError(message) from error
+        return reading.text_of(path)
+    except reading.UnreadableError as error:
+        raise CommandError(str(error)) from error
+
+
+def line_of_stdin(what: str) -> str:
+    """The next line of standard input, which should be `what`, without its end. Raises CommandError."""
+    try:
+        typed = sys.stdin.readline() if sys.stdin else ""  # None: it was closed
+    except UnicodeDecodeError:
+        typed = "\0"
+    if not typed:
+        message = f"Standard input ended before {what} came."
+        raise CommandError(message)
+    if UNSTORABLE.search(typed):
+        message = f"What came for {what} is no text."
+        raise CommandError(message)
+    return typed.rstrip("\r\n")

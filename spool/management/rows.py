@@ -13,7 +13,17 @@ Row = dict[str, Any]
 
 def line(row: Row) -> str:
     """One line; what is empty is left out, and what strangers or people wrote steers no terminal."""
-    return escape("  ".join(f"{name}={value}" for name, value in row.items() if value not in ("", None, [])))
+    return escape("  ".join(f"{name}={_words(value)}" for name, value in row.items() if value not in ("", None, [])))
+
+
+def _words(value: Any) -> str:
+    """As people read it."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(str(each) for each in value)
+    return str(value)
 
 
 def print_rows(out: OutputWrapper, rows: Sequence[Row], *, as_json: bool) -> None:

@@ -41,7 +41,7 @@ class Delivery(models.Model):
     finished_at = models.DateTimeField(null=True)
     last_code = models.PositiveSmallIntegerField(null=True)
     last_reply = models.CharField(max_length=512, blank=True)  # the server's own words, control characters escaped
-    reason = models.CharField(max_length=255, blank=True)  # of a person who bounced, removed or held it
+    reason = models.CharField(max_length=255, blank=True)  # of a person who bounced, removed, redelivered or holds it
 
     class Meta:
         verbose_name_plural = "deliveries"

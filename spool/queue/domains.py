@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings as django_settings
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.crypto import seal
@@ -96,9 +97,14 @@ def parse_relay_url(text: str) -> str:
 def get(name: str) -> Domain:
     """Raises DomainError if `name` is not protected."""
     try:
-        return Domain.objects.select_related("route").get(name=parse_domain(name))
+        found = Domain.everything.select_related("route").get(name=parse_domain(name))
     except (AddressError, Domain.DoesNotExist) as error:
-        raise DomainError(_("%(name)s is not a protected domain.") % {"name": name}) from error
+        words = _("%(name)s is not a protected domain and never was one: `domain list` shows those that are.")
+        raise DomainError(words % {"name": name}) from error
+    if found.removed_at is not None:
+        words = _("%(name)s is not a protected domain any more: it was removed on %(date)s.")
+        raise DomainError(words % {"name": found.name, "date": f"{timezone.localtime(found.removed_at):%Y-%m-%d}"})
+    return found
 
 
 @transaction.atomic

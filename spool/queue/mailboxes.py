@@ -1,6 +1,5 @@
 """Mailboxes, their aliases and members: the addresses that may receive. Every act is recorded in its transaction."""
 
-import csv
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts import tables
 from accounts.models.user import User
 from audit.escape import UNSAFE, UNSTORABLE
 from audit.record import Target, record
@@ -20,6 +20,7 @@ from spool.queue.addresses import AddressError, normalise, normalise_alias
 NAME_LENGTH = 200
 REASON_LENGTH = 255
 LIST_SEPARATOR = ";"
+COLUMNS = ("address", "name", "kind", "aliases", "members")
 
 
 class MailboxError(Exception):
@@ -189,31 +190,26 @@ def import_csv(lines: Iterable[str], *, now: datetime) -> Imported:
 
     All or nothing: the first bad line is a MailboxError that names it. An address that exists is skipped.
     """
-    try:
-        return _import_rows(csv.DictReader(lines), now)
-    except csv.Error as error:
-        raise MailboxError(_("This is no CSV file: %(why)s.") % {"why": error}) from error
-
-
-def _import_rows(reader: "csv.DictReader[str]", now: datetime) -> Imported:
-    known = {"address", "name", "kind", "aliases", "members"}
-    columns = set(reader.fieldnames or ())
-    if "address" not in columns or not columns <= known:
-        raise MailboxError(_("The first line must name the columns: address, name, kind, aliases, members."))
     created: list[str] = []
     skipped: list[str] = []
-    for number, row in enumerate(reader, start=2):
-        address = (row["address"] or "").strip()
-        try:
-            made = _import_row(row, address, now)
-        except MailboxError as error:
-            raise MailboxError(_("Line %(number)d: %(why)s") % {"number": number, "why": error}) from error
-        (created if made else skipped).append(address)
+    try:
+        for number, row in tables.rows(lines, COLUMNS):
+            address = row["address"].strip()
+            (created if _import_line(number, row, address, now) else skipped).append(address)
+    except tables.TableError as error:
+        raise MailboxError(str(error)) from error
     return Imported(tuple(created), tuple(skipped))
 
 
+def _import_line(number: int, row: dict[str, str], address: str, now: datetime) -> bool:
+    try:
+        return _import_row(row, address, now)
+    except MailboxError as error:
+        raise MailboxError(_("Line %(number)d: %(why)s") % {"number": number, "why": error}) from error
+
+
 def _import_row(row: dict[str, str], address: str, now: datetime) -> bool:
-    kind = (row.get("kind") or MailboxKind.PERSONAL).strip().lower()
+    kind = row["kind"].strip().lower() or MailboxKind.PERSONAL
     if kind not in MailboxKind.values:
         raise MailboxError(_("kind must be personal or shared."))
     try:
@@ -221,10 +217,10 @@ def _import_row(row: dict[str, str], address: str, now: datetime) -> bool:
             return False
     except AddressError as error:
         raise MailboxError(_("%(text)s is not an address: %(why)s.") % {"text": address, "why": error}) from error
-    mailbox = add(address, shared=kind == MailboxKind.SHARED, name=(row.get("name") or "").strip(), now=now)
-    for alias in _split(row.get("aliases")):
+    mailbox = add(address, shared=kind == MailboxKind.SHARED, name=row["name"].strip(), now=now)
+    for alias in _split(row["aliases"]):
         add_alias(mailbox, alias, now=now)
-    for email in _split(row.get("members")):
+    for email in _split(row["members"]):
         user = User.objects.filter(email=email.lower()).first()
         if user is None:
             raise MailboxError(_("There is no person %(email)s.") % {"email": email})
@@ -232,8 +228,8 @@ def _import_row(row: dict[str, str], address: str, now: datetime) -> bool:
     return True
 
 
-def _split(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(LIST_SEPARATOR) if part.strip()]
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(LIST_SEPARATOR) if part.strip()]
 
 
 def _changed(mailbox: Mailbox, what: str, value: str, now: datetime) -> None:

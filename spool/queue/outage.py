@@ -6,7 +6,7 @@ route is up and the spool is empty. Declared, planned and drill outages hold the
 ends them or `until` passes; then evidence decides again.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -40,6 +40,14 @@ class OutageError(Exception):
 def overrides(outage: Outage | None, *, now: datetime) -> bool:
     """Whether a person's word holds the route down, whatever probes say."""
     return outage is not None and outage.kind in OVERRIDING and (outage.until is None or outage.until > now)
+
+
+def how_it_ends(outage: Outage) -> str:
+    """What a person who opened one by their word, or waits for the end of it, should know."""
+    words = {"route": outage.route.name, "until": outage.until and f"{outage.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"}
+    if outage.until is None:
+        return _("It ends by `outage close %(route)s` only, although the primary may answer before.") % words
+    return _("It ends on %(until)s or by `outage close %(route)s`, although the primary may answer before.") % words
 
 
 def _locked(route: Route) -> Route:

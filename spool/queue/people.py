@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 from spool.enums import MailboxKind
@@ -33,3 +34,14 @@ def give_mailbox(user: User, *, now: datetime) -> Mailbox | None:
     if found.user_id is None:
         mailboxes.assign(found, user, now=now)
     return found
+
+
+def why_without(user: User) -> str:
+    """Why `give_mailbox` gave none."""
+    try:
+        name = normalise(user.email).rpartition("@")[2]
+    except AddressError as error:
+        return str(error)
+    if not Domain.objects.filter(name=name).exists():
+        return _("%(name)s is not a protected domain") % {"name": name}
+    return _("the address is an alias, a shared mailbox or somebody else's")

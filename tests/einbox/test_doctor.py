@@ -57,6 +57,13 @@ def test_it_says_when_a_service_was_last_seen() -> None:
     assert said()["process smtpd"] == "smtpd does not answer; is `manage.py up` running?"
 
 
+def test_a_broker_that_is_part_of_the_worker_answers_nobody() -> None:
+    with override_settings(BROKER_URL="memory://"):
+        assert said()["process broker"] == "The broker is part of the worker (memory://): there is none to ask."
+    with override_settings(BROKER_URL=f"redis://127.0.0.1:{free_port()}/0"):
+        assert said()["process broker"].startswith("broker does not answer")
+
+
 @contextmanager
 def serving(said: bytes) -> Iterator[HostPort]:
     """A web server that answers every request with `said`, unless its Host is none."""
@@ -172,6 +179,9 @@ def test_certificates_are_looked_at(tmp_path: Path, settings, days: int, state: 
 def test_a_certificate_that_is_none_fails(tmp_path: Path, settings) -> None:  # type: ignore[no-untyped-def]
     settings.TLS_CERT = str(tmp_path / "absent.pem")
     assert states()["tls web"] == FAIL
+    assert said()["tls web"].endswith("absent.pem cannot be read (No such file or directory).")
+    (tmp_path / "absent.pem").write_text("soon")
+    assert said()["tls web"].endswith("absent.pem holds no certificate in PEM form.")
 
 
 def test_demo_accounts_are_named() -> None:

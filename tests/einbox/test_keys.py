@@ -57,6 +57,25 @@ def test_doctor_fails_until_the_fingerprint_of_the_sheet_was_typed_in() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("stdin", "message"),
+    [
+        (io.StringIO(""), "ended before the fingerprint came"),
+        (None, "ended before the fingerprint came"),  # `<&-`
+        (io.TextIOWrapper(io.BytesIO(b"\xff\n"), "utf-8"), "no text"),
+        (io.TextIOWrapper(io.BytesIO(b"\xff\n"), "utf-8", "surrogateescape"), "no text"),
+    ],
+)
+def test_nothing_or_garbage_typed_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, stdin: io.TextIOBase | None, message: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", stdin)
+    with pytest.raises(CommandError, match=message):
+        printed("confirm")
+    assert copy_of_keys() == FAIL
+
+
+@pytest.mark.django_db
 def test_a_confirmation_counts_for_these_keys_only(settings) -> None:  # type: ignore[no-untyped-def]
     printed("confirm", "--fingerprint", recovery_sheet.fingerprint())
     settings.FIELD_KEYS = {"00000001": b"n" * 32, **settings.FIELD_KEYS}

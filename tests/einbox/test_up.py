@@ -104,6 +104,13 @@ def test_a_second_up_on_the_same_home_is_refused(box: Installation) -> None:
         assert second.returncode != 0
         assert "already running" in second.stderr
         assert "Traceback" not in second.stderr
+        assert box.process
+        for command, first in ((("restore", "copy"), "Nothing was restored: "), (("keys", "rotate"), "No key was ")):
+            beside = box.manage(*command)
+            assert beside.returncode == 1
+            assert beside.stderr.startswith(f"CommandError: {first}")
+            assert f"`up`, process {box.process.pid}. Stop that first" in beside.stderr
+            assert f"or `kill {box.process.pid}`" in beside.stderr
 
 
 def test_a_taken_port_is_said(box: Installation) -> None:

@@ -36,7 +36,7 @@ class Command(BaseCommand):
         check.add_argument("--json", action="store_true", help="print the verdict as one JSON object")
         out = acts.add_parser("export", help="print sealed events, one a line")
         out.add_argument("--since", type=moment, help="from the first event sealed at or after this time")
-        out.add_argument("--format", choices=list(FORMATS), default="jsonl")
+        out.add_argument("--format", choices=list(FORMATS), default="jsonl", help="default: jsonl")
         acts.add_parser("seal", help="seal what waits, when no watch process runs")
 
     def handle(self, *args: Any, act: str, **options: Any) -> None:

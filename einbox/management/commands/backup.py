@@ -17,8 +17,8 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("directory", type=Path)
-        parser.add_argument("--json", action="store_true")
+        parser.add_argument("directory", type=Path, help="a new one; it is made")
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, directory: Path, **options: Any) -> None:
         directory = directory.absolute()

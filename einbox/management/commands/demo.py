@@ -21,7 +21,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", nargs="?", choices=("show", "post"), default="show")
+        parser.add_argument("action", nargs="?", choices=("show", "post"), default="show", help="default: show")
         parser.add_argument("--starting", action="store_true", help=argparse.SUPPRESS)  # of `up`: it comes in a moment
 
     def handle(self, *args: Any, action: str, starting: bool, **options: Any) -> None:

@@ -12,23 +12,20 @@ from audit.escape import escape
 from audit.operator import operator
 from einbox import signing_keys
 from einbox.dns.resolver import Resolver, system_servers
-from spool.enums import RecipientPolicy, TlsPolicy, WhileUp
+from spool.enums import RecipientPolicy, RouteState, TlsPolicy, WhileUp
+from spool.management.reading import text_of
 from spool.management.rows import print_rows
 from spool.models import Domain
 from spool.queue import domains, removal, signing
 from spool.queue.domains import DomainError, Settings
 from spool.queue.signing import SigningError
 
+URL = "smtp[s]://[user@]host:port"
+
 
 def _secret(path: Path | None) -> str | None:
-    """The first line of a password file. Raises CommandError."""
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} cannot be read ({type(error).__name__})."
-        raise CommandError(message) from error
+    """What a password file holds, without its last line end. Raises CommandError."""
+    return None if path is None else text_of(path).rstrip("\r\n")
 
 
 class Command(BaseCommand):
@@ -36,29 +33,30 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True)
-        for act in ("add", "set"):
-            one = acts.add_parser(act)
-            one.add_argument("name")
+        for act, what in (("add", "protect a domain"), ("set", "change what is named, leave the rest")):
+            one = acts.add_parser(act, help=what)
+            one.add_argument("name", help="of the domain")
             one.add_argument("--primary", action="append", metavar="HOST:PORT", help="repeatable, in order")
-            one.add_argument("--tls", choices=TlsPolicy.values)
+            one.add_argument("--tls", choices=TlsPolicy.values, help="to the primary; a new domain: opportunistic")
             one.add_argument("--recipients", choices=RecipientPolicy.values, help="policy for unknown recipients")
             one.add_argument("--dropbox", metavar="ADDRESS", help="shared mailbox of the policy dropbox")
-            one.add_argument("--while-up", choices=WhileUp.values)
-            one.add_argument("--submission", metavar="URL", help="smtp[s]://[user@]host:port")
-            one.add_argument("--smarthost", metavar="URL", help="smtp[s]://[user@]host:port")
+            one.add_argument("--while-up", choices=WhileUp.values, help="451 (a new domain), or take and pass on")
+            one.add_argument("--submission", metavar="URL", help=f"{URL} for answers; default: its first host")
+            one.add_argument("--smarthost", metavar="URL", help=f"{URL} for answers while it is down")
             one.add_argument("--password-file", type=Path, help="of --submission, or of --smarthost if that is alone")
-            one.add_argument("--smarthost-password-file", type=Path)
+            one.add_argument("--smarthost-password-file", type=Path, help="of --smarthost beside --submission")
             one.add_argument("--drill", action="store_true", help=argparse.SUPPRESS)
-        acts.add_parser("list").add_argument("--removed", action="store_true", help="those that were removed")
-        one = acts.add_parser("remove")
-        one.add_argument("name")
+        one = acts.add_parser("list", help="those that are protected")
+        one.add_argument("--removed", action="store_true", help="those that were removed")
+        one = acts.add_parser("remove", help="protect a domain no longer, once its mail is home")
+        one.add_argument("name", help="of the domain")
         one.add_argument("--reason", default="", help="needed once it has mailboxes or had mail")
-        self._add_dkim(acts.add_parser("dkim"))
+        self._add_dkim(acts.add_parser("dkim", help="show or make the keys that sign for a domain"))
         for one in acts.choices.values():
-            one.add_argument("--json", action="store_true")
+            one.add_argument("--json", action="store_true", help="print JSON")
 
     def _add_dkim(self, one: CommandParser) -> None:
-        one.add_argument("name")
+        one.add_argument("name", help="of the domain")
         act = one.add_mutually_exclusive_group()
         act.add_argument("--rotate", action="store_true", help="make a fresh pair of keys")
         act.add_argument("--check", action="store_true", help="ask DNS; keys whose record is public begin to sign")
@@ -78,9 +76,12 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _print(self, shown: list[dict[str, Any]], *, as_json: bool) -> None:
-        """Records of DNS in lines of their own, to be copied."""
+        """Records of DNS in lines of their own, to be copied; a state that nobody has seen yet is not called one."""
         records = [] if as_json else [row.pop("record") for row in shown if row.get("record")]
         hidden = () if as_json else ("name", "value")
+        for row in () if as_json else shown:
+            if row.get("state") == RouteState.UP and not row["confirmed_at"]:
+                row["state"] = "not looked at yet"
         rows = [{name: value for name, value in row.items() if name not in hidden} for row in shown]
         print_rows(self.stdout, rows, as_json=as_json)
         for record in records:
@@ -142,4 +143,5 @@ class Command(BaseCommand):
             "smarthost": route.smarthost_url,
             "dkim": signing.state_of(domain),
             "state": route.state,
+            "confirmed_at": route.confirmed_at,  # by a look at the primary; before the first one, up is an assumption
         }

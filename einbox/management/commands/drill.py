@@ -40,7 +40,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--messages", type=int, default=200, help="mails sent while the primary is dead")
         parser.add_argument("--sessions", type=int, default=10, help="SMTP sessions at once")
-        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--seed", type=int, default=1, help="of the mails; the same one makes the same mails")
         parser.add_argument(
             "--pace", type=float, default=0, help="mails a second over all sessions; 0: as fast as they go"
         )

@@ -11,18 +11,26 @@ from django.utils import timezone
 
 from audit.operator import operator
 from einbox import recovery_sheet, rotation
-from einbox.first_start import only_one
+from einbox.first_start import StartError, only_one
 from einbox.keys import new_field_key, new_secret_key
+from spool.management.reading import line_of_stdin
+
+ACTS = {
+    "show": "print the recovery sheet",
+    "confirm": "type in the fingerprint of a sheet that lies elsewhere",
+    "new": "print a fresh field key",
+    "secret": "print a fresh secret key",
+    "rotate": "add a newest field key to the key file, then rewrap",
+    "rewrap": "seal every secret under the newest field key",
+}
 
 
 class Command(BaseCommand):
-    help = (
-        "Keys: show (the recovery sheet), confirm (a copy), new (a field key), secret (a secret key), rotate, rewrap."
-    )
+    help = "Keys: the recovery sheet and its confirmation, fresh keys, rotation."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=("show", "confirm", "new", "secret", "rotate", "rewrap"))
+        parser.add_argument("action", choices=ACTS, help="; ".join(f"{act}: {what}" for act, what in ACTS.items()))
         parser.add_argument("--fingerprint", help="from the sheet; asked for when absent")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
@@ -39,7 +47,7 @@ class Command(BaseCommand):
         if typed is None:
             self.stdout.write("Fingerprint on the printed sheet: ", ending="")
             self.stdout.flush()
-            typed = sys.stdin.readline()
+            typed = line_of_stdin("the fingerprint")
         try:
             recovery_sheet.confirm(typed)
         except recovery_sheet.FingerprintError as error:
@@ -56,8 +64,12 @@ class Command(BaseCommand):
     def rotate(self, _options: dict[str, Any]) -> None:
         """Add a newest key to the key file and rewrap. Needs einbox stopped: its processes know only the old keys."""
         path = self._key_file()
-        with only_one(settings.HOME):
-            self.stdout.write(f"The newest key is now {rotation.add_key(path)}.")
+        try:
+            with only_one(settings.HOME, "keys rotate"):
+                self.stdout.write(f"The newest key is now {rotation.add_key(path)}.")
+        except StartError as error:
+            message = f"No key was added: {error}"
+            raise CommandError(message) from error
         self.stdout.flush()
         # A new process, for this one read the old keys when it started.
         os.execv(sys.executable, [sys.executable, sys.argv[0], "keys", "rewrap"])  # noqa: S606 - our own command

@@ -4,10 +4,17 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from einbox.process import listens
 from einbox.simulation import primary, switch
 from einbox.simulation.organisation import exists, primary_address
+from einbox.simulation.post import DOMAIN
+from spool.enums import OutageKind
+from spool.models import Outage
+from spool.queue import outage
+
+ACTIONS = ("run", "on", "off", "status")
 
 
 class Command(BaseCommand):
@@ -15,7 +22,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", nargs="?", choices=("run", "on", "off", "status"), default="status")
+        parser.add_argument("action", nargs="?", choices=ACTIONS, default="status", help="default: status")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if not exists():
@@ -27,5 +34,13 @@ class Command(BaseCommand):
             switch.turn(settings.HOME, on=action == "on")
         state = "on" if switch.is_on(settings.HOME) else "off"
         self.stdout.write(f"The simulated primary on {primary_address()} is {state}.")
+        if state == "on":
+            self._say_what_holds_it_down()
         if action == "status" and state == "on" and not listens(primary_address().port):
             self.stdout.write("Nothing listens there: it runs as part of `manage.py up`.")
+
+    def _say_what_holds_it_down(self) -> None:
+        for running in Outage.objects.filter(closed_at=None, route__domains__name=DOMAIN).select_related("route"):
+            if outage.overrides(running, now=timezone.now()):
+                kind = OutageKind(running.kind).label.lower()
+                self.stdout.write(f"Its outage was {kind} by a person. {outage.how_it_ends(running)}")

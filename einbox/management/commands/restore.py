@@ -11,7 +11,7 @@ from django.utils import timezone
 from audit.operator import operator
 from einbox.backup.manifest import BackupError
 from einbox.backup.restore import restore
-from einbox.first_start import only_one, prepare_home
+from einbox.first_start import StartError, only_one, prepare_home
 
 
 class Command(BaseCommand):
@@ -19,17 +19,20 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("directory", type=Path)
-        parser.add_argument("--json", action="store_true")
+        parser.add_argument("directory", type=Path, help="the one that `backup` made")
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, directory: Path, **options: Any) -> None:
         directory = directory.absolute()
-        prepare_home(settings.HOME)
         try:
-            with only_one(settings.HOME), operator():
+            prepare_home(settings.HOME)
+            with only_one(settings.HOME, "restore"), operator():
                 result = restore(directory, now=timezone.now())
         except BackupError as error:
             raise CommandError(str(error)) from error
+        except StartError as error:
+            message = f"Nothing was restored: {error}"
+            raise CommandError(message) from error
         summary = {"directory": str(directory), "made_at": result.made_at, "counts": result.counts}
         text = f"Restored the state of {result.made_at}: {result.counts['messages']} messages. Start with `up`."
         self.stdout.write(json.dumps(summary) if options["json"] else text)

@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         os.umask(0o077)
         first_start.prepare_home(settings.HOME)
-        with first_start.only_one(settings.HOME):
+        with first_start.only_one(settings.HOME, "up"):
             first_start.check_certificates("web", "smtpd")
             first_start.check_port(settings.WEB, "EINBOX_WEB")
             first_start.check_port(settings.SMTP, "EINBOX_SMTP")

@@ -1,6 +1,7 @@
 """`manage.py mailbox add|alias|member|import|list|remove|restore|forget`: the addresses that may receive."""
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +24,34 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True)
-        add = acts.add_parser("add")
-        add.add_argument("address")
-        add.add_argument("--shared", action="store_true")
-        add.add_argument("--name", default="")
-        for act, second in (("alias", "alias"), ("member", "email")):
-            one = acts.add_parser(act)
-            one.add_argument("address")
-            one.add_argument(second)
-            one.add_argument("--remove", action="store_true")
-        acts.add_parser("import").add_argument("file", type=Path)
-        for act in ("remove", "restore"):
-            one = acts.add_parser(act)
-            one.add_argument("address")
-            one.add_argument("--reason", required=True)
-        acts.add_parser("forget", help="an address learned from the primary").add_argument("address")
-        acts.add_parser("list").add_argument("--learned", action="store_true", help="what the primary took mail for")
+        add = acts.add_parser("add", help="make a mailbox in a protected domain")
+        add.add_argument("address", help="that it receives for")
+        add.add_argument("--shared", action="store_true", help="read by members instead of one person")
+        add.add_argument("--name", default="", help="as people see it")
+        self._add_changes(acts)
+        bring = acts.add_parser("import", help="make mailboxes from CSV: address, name, kind, aliases, members")
+        bring.add_argument("file", type=Path, help="UTF-8, commas or semicolons; the first line names the columns")
+        for act, what in (("remove", "receive no longer"), ("restore", "receive again, for the same people")):
+            one = acts.add_parser(act, help=what)
+            one.add_argument("address", help="of the mailbox")
+            one.add_argument("--reason", required=True, help="kept in the audit log")
+        one = acts.add_parser("forget", help="an address learned from the primary")
+        one.add_argument("address", help="as `list --learned` shows it")
+        one = acts.add_parser("list", help="all mailboxes")
+        one.add_argument("--learned", action="store_true", help="what the primary took mail for")
         for one in acts.choices.values():
-            one.add_argument("--json", action="store_true")
+            one.add_argument("--json", action="store_true", help="print JSON")
+
+    @staticmethod
+    def _add_changes(acts: Any) -> None:
+        one = acts.add_parser("alias", help="a further address, or @DOMAIN for all that nobody else receives")
+        one.add_argument("address", help="of the mailbox")
+        one.add_argument("alias", help="that it shall receive for, too")
+        one.add_argument("--remove", action="store_true", help="take it away")
+        one = acts.add_parser("member", help="let a person read and answer a shared mailbox")
+        one.add_argument("address", help="of the mailbox")
+        one.add_argument("email", help="of the person")
+        one.add_argument("--remove", action="store_true", help="let them no longer")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -95,7 +106,7 @@ class Command(BaseCommand):
         return {"address": row.address, "learned_at": row.learned_at, "confirmed_at": row.confirmed_at}
 
     def _import(self, path: Path) -> dict[str, Any]:
-        done = mailboxes.import_csv(text_of(path).splitlines(), now=timezone.now())
+        done = mailboxes.import_csv(StringIO(text_of(path), newline=""), now=timezone.now())
         return {"created": list(done.created), "skipped": list(done.skipped)}
 
     def _user(self, email: str) -> User:

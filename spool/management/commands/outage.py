@@ -18,6 +18,13 @@ from spool.queue.outage import OutageError
 
 WHEN = "ISO 8601, such as 2027-01-30T22:00+01:00; without a zone it is in EINBOX_TIME_ZONE. Shown in UTC."
 
+ACTS = {
+    "open": "take mail from now on, whatever the probes of the primary say",
+    "close": "hand the mail back, or call the next planned outage off",
+    "schedule": "open an outage at a time to come",
+    "announce": "tell people about an open outage",
+}
+
 
 def moment(text: str) -> datetime:
     """An ISO 8601 time; without a zone it is in EINBOX_TIME_ZONE. Raises ValueError."""
@@ -42,21 +49,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True)
-        one = acts.add_parser("list")
+        one = acts.add_parser("list", help="open and planned ones")
         one.add_argument("--all", action="store_true", help="closed ones too")
-        for act in ("open", "close", "schedule", "announce"):
-            one = acts.add_parser(act)
-            one.add_argument("domain")
+        for act, what in ACTS.items():
+            one = acts.add_parser(act, help=what)
+            one.add_argument("domain", help="a protected one")
             if act == "announce":
-                one.add_argument("text")
+                one.add_argument("text", help="shown until the outage ends")
             else:
-                one.add_argument("--reason", required=True)
+                one.add_argument("--reason", required=True, help="kept in the audit log")
             if act == "schedule":
                 one.add_argument("--from", dest="starts_at", type=moment, required=True, metavar="TIME", help=WHEN)
             if act in ("open", "schedule"):
-                one.add_argument("--until", type=moment, metavar="TIME", help=WHEN)
+                one.add_argument("--until", type=moment, metavar="TIME", help=f"end by itself then. {WHEN}")
         for one in acts.choices.values():
-            one.add_argument("--json", action="store_true")
+            one.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -74,13 +81,14 @@ class Command(BaseCommand):
         return [self._plan(plan) for plan in plans] + [self._row(each) for each in outages]
 
     def _open(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
+        route = route_named(options["domain"])
+        found = queries.open_outage_of(route)
         opened = outage.open_outage(
-            route_named(options["domain"]),
-            kind=OutageKind.DECLARED,
-            reason=options["reason"],
-            now=now,
-            until=options["until"],
+            route, kind=OutageKind.DECLARED, reason=options["reason"], now=now, until=options["until"]
         )
+        if found is not None and found.kind == OutageKind.DETECTED:
+            self.stderr.write("The outage that probes had found is a declared one now.")
+        self.stderr.write(outage.how_it_ends(opened))
         return [self._row(opened)]
 
     def _close(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:

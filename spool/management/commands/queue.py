@@ -12,7 +12,7 @@ from audit.operator import operator
 from audit.record import record
 from audit.tags import Tag
 from spool.enums import UNFINISHED, DeliveryState
-from spool.management.commands.outage import moment
+from spool.management.commands.outage import WHEN, moment
 from spool.management.rows import line, print_rows
 from spool.models import Delivery
 from spool.queue import acts
@@ -21,13 +21,14 @@ from spool.queue.expiry import EXPIRES_SOON
 
 MOST = 100_000  # rows of one list
 ACTS = {
-    "hold": acts.hold,
-    "release": acts.release,
-    "retry": acts.retry,
-    "redeliver": acts.redeliver,
-    "bounce": acts.bounce,  # gives up mail written here; its author is told
-    "remove": acts.remove,  # withdraws mail; nobody is told
+    "hold": (acts.hold, "keep deliveries from being tried"),
+    "release": (acts.release, "end a hold, or try again what waits in review"),
+    "retry": (acts.retry, "try again now what waits"),
+    "redeliver": (acts.redeliver, "send what is finished once more, from its safety copy"),
+    "bounce": (acts.bounce, "give up mail written here; its author is told"),
+    "remove": (acts.remove, "withdraw mail; nobody is told"),
 }
+ID = "of a delivery, or of a message for all its deliveries"
 
 
 def limit(text: str) -> int:
@@ -43,21 +44,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         kinds = parser.add_subparsers(dest="act", required=True)
-        one = kinds.add_parser("list")
-        one.add_argument("--domain")
+        one = kinds.add_parser("list", help="what waits, oldest first")
+        one.add_argument("--domain", help="only mail of this one")
         one.add_argument("--state", choices=DeliveryState.values, help="default: all that is not finished")
         one.add_argument("--expiring", action="store_true", help="only what was warned of and will expire")
         one.add_argument("--limit", type=limit, default=100, help=f"rows, at most {MOST:,}; default: 100")
-        kinds.add_parser("show").add_argument("id", nargs="+")
-        for act in ACTS:
-            one = kinds.add_parser(act)
-            one.add_argument("id", nargs="*" if act == "redeliver" else "+")
-            one.add_argument("--reason", required=True)
+        kinds.add_parser("show", help="deliveries with every try").add_argument("id", nargs="+", help=ID)
+        for act, (_act, what) in ACTS.items():
+            one = kinds.add_parser(act, help=what)
+            one.add_argument("id", nargs="*" if act == "redeliver" else "+", help=ID)
+            one.add_argument("--reason", required=True, help="kept in the audit log")
             if act == "redeliver":
                 one.add_argument("--domain", help="with --since: all that its primary took since then")
-                one.add_argument("--since", type=moment, metavar="TIME")
+                one.add_argument("--since", type=moment, metavar="TIME", help=WHEN)
         for one in kinds.choices.values():
-            one.add_argument("--json", action="store_true")
+            one.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -88,7 +89,7 @@ class Command(BaseCommand):
         if not deliveries:
             raise CommandError("Nothing to act on: name an id.")
         for delivery in deliveries:
-            ACTS[act](delivery, reason=options["reason"], now=now)
+            ACTS[act][0](delivery, reason=options["reason"], now=now)
         return [self._row(Delivery.objects.select_related("message").get(pk=each.pk)) for each in deliveries]
 
     def _list(self, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:

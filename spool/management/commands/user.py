@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import sys
 from argparse import SUPPRESS, ArgumentParser
 from io import StringIO
 from pathlib import Path
@@ -17,16 +16,16 @@ from accounts.models import User
 from accounts.provision import ProvisionError
 from audit.escape import escape
 from audit.operator import operator
-from spool.management.reading import text_of
+from spool.management.reading import line_of_stdin, text_of
 from spool.management.rows import line
 from spool.queue import people
 
 Entry = dict[str, Any]
-WORDS = ("email", "name", "role", "active", "factor", "mailbox", "password", "otpauth", "invite", "note")
+WORDS = ("email", "name", "role", "active", "factor", "mailbox", "note", "password", "otpauth", "invite")
 
 
 def _reasoned(parser: ArgumentParser) -> None:
-    parser.add_argument("email")
+    parser.add_argument("email", help="of the person")
     parser.add_argument("--reason", required=True, help="kept in the audit log")
 
 
@@ -38,15 +37,15 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON")
         actions = parser.add_subparsers(dest="action", required=True)
         add = actions.add_parser("add", help="make a person and their mailbox")
-        add.add_argument("email")
-        add.add_argument("--name", default="")
-        add.add_argument("--role", choices=Role.values, default=Role.EMPLOYEE.value)
+        add.add_argument("email", help="logs in with it; in a protected domain it becomes a mailbox")
+        add.add_argument("--name", default="", help="as others see it")
+        add.add_argument("--role", choices=Role.values, default=Role.EMPLOYEE.value, help="default: employee")
         add.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
         add.add_argument("--totp", action="store_true", help="enrol an app and print its otpauth URI once")
         _reasoned(actions.add_parser("deactivate", help="close an account; sessions end at once"))
         _reasoned(actions.add_parser("reset-mfa", help="take all factors away and print a new enrolment link"))
         bring = actions.add_parser("import", help="make people from CSV: email, name, role")
-        bring.add_argument("file", type=Path, help="UTF-8, commas; the first line names the columns email, name, role")
+        bring.add_argument("file", type=Path, help="UTF-8, commas or semicolons; the first line names the columns")
         actions.add_parser("list", help="everybody")
         for action in actions.choices.values():
             action.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON")
@@ -67,7 +66,7 @@ class Command(BaseCommand):
 
     def do_add(self, **options: Any) -> list[Entry]:
         now = timezone.now()
-        password = sys.stdin.readline().rstrip("\r\n") if options["password_stdin"] else None
+        password = line_of_stdin("the password") if options["password_stdin"] else None
         shown = None
         if options["totp"] and password is None:
             password = shown = secrets.token_urlsafe(18)
@@ -113,5 +112,5 @@ class Command(BaseCommand):
         mailbox = people.give_mailbox(user, now=timezone.now())
         entry = {"email": user.email, "role": user.role, "mailbox": mailbox.address if mailbox else None}
         if mailbox is None:
-            entry["note"] = "no mailbox: the address is not in a protected domain, or is taken"
+            entry["note"] = f"no mailbox: {people.why_without(user)}"
         return entry

@@ -120,3 +120,8 @@ def test_names_of_tests_and_documents_are_never_asked_for(name: str) -> None:
         [finding] = examine(name, [DOMAIN], Resolver((server.address,)))
         assert finding.state == WARN
         assert server.asked == {"udp": 0, "tcp": 0}
+
+
+def test_an_address_in_brackets_is_no_name_to_ask_for() -> None:
+    [finding] = examine("[192.0.2.1]", [DOMAIN], Resolver(()))
+    assert "[192.0.2.1] is no public name, set EINBOX_HOSTNAME" in finding.sentence

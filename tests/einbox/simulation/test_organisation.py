@@ -1,6 +1,7 @@
 """The demo organisation: made once, only where nothing real is, and never reachable from another machine."""
 
 import base64
+import io
 import smtplib
 import stat
 from itertools import product
@@ -15,7 +16,9 @@ from django_otp.oath import totp
 from accounts.models import User
 from einbox.env import HostPort, SettingsError
 from einbox.simulation import guide, organisation, post, switch
-from spool.models import Domain, Mailbox
+from spool.models import Domain, Mailbox, Route
+from spool.queue.outage import observe
+from spool.queue.schedule import Evidence
 from tests.doubles.installation import Installation, free_port
 from tests.waiting import wait_for
 
@@ -46,6 +49,22 @@ def test_the_guide_shows_the_code_of_this_moment(home: Path) -> None:
     key = base64.b32decode(secret + "=" * (-len(secret) % 8))
     assert guide.code_for(secret) in {f"{totp(key, drift=drift):06d}" for drift in (-1, 0)}
     assert all(person.email in guide.text() for person in organisation.PEOPLE)
+
+
+@pytest.mark.django_db
+def test_a_primary_that_is_on_names_the_outage_that_a_person_opened(home: Path) -> None:
+    organisation.ensure(now=timezone.now())
+
+    def said() -> str:
+        call_command("primary", "on", stdout=(out := io.StringIO()))
+        return out.getvalue()
+
+    observe(Route.objects.get(), Evidence(ok=False, host="127.0.0.1:2526"), now=timezone.now())
+    assert "outage" not in said(), "what probes found ends by itself"
+    call_command("outage", "open", post.DOMAIN, "--reason", "fire", stdout=io.StringIO())
+    assert f"declared by a person. It ends by `outage close {post.DOMAIN}` only" in said()
+    call_command("outage", "close", post.DOMAIN, "--reason", "out", stdout=io.StringIO())
+    assert "outage" not in said()
 
 
 @pytest.mark.django_db

@@ -17,6 +17,8 @@ from spool.models import Delivery, Message, Outage, Route
 from spool.queue import content, queries
 from spool.queue.drain import Drain
 from spool.queue.ingest import Recipient
+from spool.queue.outage import observe
+from spool.queue.schedule import Evidence
 from spool.webmail import access
 from tests.doubles.primary import Primary
 from tests.factories.accounts import make_user
@@ -50,7 +52,8 @@ def test_hold_and_release() -> None:
     for act, why in (("hold", "held already"), ("retry", "release it first"), ("redeliver", "not finished")):
         with pytest.raises(CommandError, match=why):
             manage("queue", act, delivery.public_id, "--reason", "again")
-    assert not manage("queue", "release", delivery.public_id, "--reason", "cleared")[0]["held"]
+    (released,) = manage("queue", "release", delivery.public_id, "--reason", "cleared")
+    assert (released["held"], released["reason"]) == (False, "")  # "legal" was why it was held
     with pytest.raises(CommandError, match="neither held nor in review"):
         manage("queue", "release", delivery.public_id, "--reason", "twice")
     events = Event.objects.order_by("at", "id")
@@ -155,6 +158,18 @@ def test_outage_open_close_twice_and_unknown() -> None:
         manage("outage", "close", domain.name, "--reason", "twice")
     assert Route.objects.get().state == RouteState.RECOVERING
     assert Outage.objects.get().announced_by.startswith("operator:")
+
+
+def test_a_detected_outage_that_is_declared_says_how_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = make_domain(), make_domain("other.test")
+    observe(one.route, Evidence(ok=False, host="192.0.2.1:25"), now=timezone.now())
+    manage("outage", "open", one.name, "--reason", "fire")
+    said = capsys.readouterr().err
+    assert "The outage that probes had found is a declared one now." in said
+    assert f"It ends by `outage close {one.route.name}` only" in said
+    year = timezone.now().year + 1
+    manage("outage", "open", other.name, "--reason", "fire", "--until", f"{year}-01-30T22:00+01:00")
+    assert capsys.readouterr().err.startswith(f"It ends on {year}-01-30 21:00 UTC or by `outage close other.test`")
 
 
 def test_planned_times_are_shown_in_utc_whatever_was_typed() -> None:

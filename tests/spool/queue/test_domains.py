@@ -15,6 +15,8 @@ from spool.enums import RecipientPolicy, WhileUp
 from spool.models import Domain, Outage, Route
 from spool.queue import domains, removal
 from spool.queue.domains import DomainError, Host, Settings
+from spool.queue.outage import observe
+from spool.queue.schedule import Evidence
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -95,6 +97,17 @@ def test_a_removed_domain_whose_route_had_an_outage_can_be_added_again() -> None
     assert [str(host) for host in fresh.hosts.all()] == ["mail2.test:25"]
 
 
+def test_a_primary_that_nobody_has_looked_at_is_not_called_up(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("domain", "add", "example.test", "--primary", "192.0.2.1:25")
+    assert capsys.readouterr().out.endswith("state=not looked at yet\n")
+    call_command("domain", "list", "--json")
+    [shown] = json.loads(capsys.readouterr().out)
+    assert (shown["state"], shown["confirmed_at"]) == ("up", None)
+    observe(Route.objects.get(), Evidence(ok=True, host="192.0.2.1:25"), now=NOW)
+    call_command("domain", "list")
+    assert "state=up  confirmed_at=" in capsys.readouterr().out
+
+
 def test_the_command_adds_shows_changes_and_removes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     secret = tmp_path / "password"
     secret.write_text("swordfish\n")
@@ -111,5 +124,7 @@ def test_the_command_adds_shows_changes_and_removes(tmp_path: Path, capsys: pyte
     assert "recipients=accept" in capsys.readouterr().out
     call_command("domain", "remove", "example.test")
     assert not Domain.objects.exists()
-    with pytest.raises(CommandError, match="not a protected domain"):
+    with pytest.raises(CommandError, match=f"not a protected domain any more: it was removed on {timezone.now():%Y-}"):
         call_command("domain", "remove", "example.test")
+    with pytest.raises(CommandError, match="not a protected domain and never was one"):
+        call_command("domain", "remove", "elsewhere.test")

@@ -90,6 +90,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     people = tmp_path / "people.csv"
     people.write_text("address\nanna@example.test\n")
     call_command("mailbox", "import", str(people))
+    people.write_text('address;aliases\r\neve@example.test;"e@example.test;ev@example.test"\r\n')
+    call_command("mailbox", "import", str(people))
+    assert mailboxes.get("ev@example.test").address == "eve@example.test"
+    call_command("mailbox", "remove", "eve@example.test", "--reason", "x")
+    people.write_text("address\n\nno address\n")
+    with pytest.raises(CommandError, match="Line 3: no address is not an address"):
+        call_command("mailbox", "import", str(people))
     capsys.readouterr()
     call_command("mailbox", "list", "--json")
     anna, desk = json.loads(capsys.readouterr().out)

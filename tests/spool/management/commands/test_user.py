@@ -38,7 +38,9 @@ def test_a_new_person_gets_a_mailbox_and_a_link() -> None:
 def test_outside_the_domains_there_is_no_mailbox_but_a_note() -> None:
     entry = run("add", "tilda@elsewhere.example")
     assert entry["mailbox"] is None
-    assert "protected domain" in entry["note"]
+    assert entry["note"] == "no mailbox: elsewhere.example is not a protected domain"
+    call_command("user", "add", "otto@elsewhere.example", stdout=(out := io.StringIO()))
+    assert "role=employee  note=no mailbox: elsewhere.example is not a protected domain  invite=" in out.getvalue()
 
 
 def test_a_mailbox_that_waits_is_taken_over_and_one_in_use_is_not() -> None:
@@ -47,7 +49,7 @@ def test_a_mailbox_that_waits_is_taken_over_and_one_in_use_is_not() -> None:
     other = User.objects.create(email="other@example.org")
     Mailbox.objects.create(address="b@example.org", domain=domain, user=other)
     assert run("add", "a@example.org")["mailbox"] == "a@example.org"
-    assert run("add", "b@example.org")["mailbox"] is None
+    assert run("add", "b@example.org")["note"].endswith("or somebody else's")
     assert Mailbox.objects.get(address="b@example.org").user == other
 
 
@@ -61,6 +63,13 @@ def test_password_and_app_from_the_command_line(monkeypatch: pytest.MonkeyPatch)
     assert user.check_password("four quiet otters sail")
     assert TOTPDevice.objects.get(user=user).confirmed
     assert "otters" not in str(list(Event.objects.values()))
+
+
+def test_a_password_that_never_comes_makes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(CommandError, match="ended before the password came"):
+        run("add", "tilda@example.org", "--password-stdin")
+    assert not User.objects.exists()
 
 
 def test_reset_and_deactivate_need_a_reason() -> None:
@@ -80,6 +89,11 @@ def test_people_from_a_file(tmp_path: Path) -> None:
     path.write_text("\ufeffemail,name,role\na@example.org,Änne,admin\n", encoding="utf-8")
     assert [entry["mailbox"] for entry in run("import", str(path))] == ["a@example.org"]
     assert User.objects.get().name == "Änne"
+    path.write_bytes("\ufeffemail;name;role\r\n\r\nb@example.org;Bär;security\r\n".encode())  # a German spreadsheet
+    assert [entry["role"] for entry in run("import", str(path))] == ["security"]
+    path.write_bytes(b"email;role\r\n\r\nc@example.org;root\r\n")
+    with pytest.raises(CommandError, match="Line 3: the role"):
+        run("import", str(path))
     path.write_bytes(b"email\n\xff\n")
     with pytest.raises(CommandError, match="UTF-8"):
         run("import", str(path))
