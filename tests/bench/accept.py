@@ -45,7 +45,7 @@ CASES = [
     Case("4k-50-kept", 4096, 50, 5000),
     Case("4k-50-perconn", 4096, 50, 2000, kept=False),
     Case("40k-50-kept", 40_960, 50, 2000),
-    Case("1m-10-kept", 1_048_576, 10, 200),
+    Case("1m-10-kept", 1_048_576, 10, 400),
     Case("4k-50rcpt", 4096, 20, 300, recipients=50),
     Case("4k-200-kept", 4096, 200, 5000, memory=True),
     Case("slow-10", 4096, 10, 1000, slow=True),
