@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.db import connection, connections
 
-from einbox import doctor
 from einbox.database import weak_settings
+from einbox.doctor import examination
 from tests.doubles.installation import Installation
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,7 @@ def test_the_kernel_gives_up_a_server_that_vanished() -> None:
 
 def test_doctor_fails_where_a_commit_is_not_on_the_disk() -> None:
     """The server of a test may run without fsync: then that is what must be said."""
-    weak = [finding for finding in doctor.examine(now=datetime.now(UTC)) if finding.check == "durability"]
+    weak = [finding for finding in examination.examine(now=datetime.now(UTC)) if finding.check == "durability"]
     assert [finding.state for finding in weak] == ["fail" if list(weak_settings(connection)) else "ok"]
     name = "synchronous" if connection.vendor == "sqlite" else "synchronous_commit"
     weaken, mend = ("PRAGMA synchronous = 1", "PRAGMA synchronous = 2") if connection.vendor == "sqlite" else (

@@ -20,7 +20,7 @@ from accounts.enums import Role
 from accounts.provision import create_user, enrol_totp
 from audit.record import record
 from audit.tags import Tag
-from einbox.doctor import examine
+from einbox.doctor.examination import examine
 from einbox.env import HostPort
 from einbox.finding import FAIL, OK, WARN
 from spool.models import Delivery, Domain, Heartbeat

@@ -17,7 +17,7 @@ from audit.record import record
 from audit.sealing import seal
 from audit.tags import Tag
 from einbox.celery import heartbeat
-from einbox.doctor import examine
+from einbox.doctor.examination import examine
 from einbox.finding import FAIL
 from spool.models import Heartbeat, Route
 

@@ -15,7 +15,7 @@ from accounts import crypto
 from audit.models import Event
 from audit.tags import Tag
 from einbox import recovery_sheet, rotation
-from einbox.doctor import examine
+from einbox.doctor.examination import examine
 from einbox.finding import FAIL, OK
 from einbox.keys import new_field_key, parse_field_keys
 from spool.models import Message

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts import crypto
 from einbox import rotation, sealed
-from einbox.doctor import examine
+from einbox.doctor.examination import examine
 from einbox.finding import FAIL, OK, Finding
 from einbox.first_start import missing_keys
 from einbox.keys import new_field_key, parse_field_keys

@@ -9,8 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from einbox import doctor
 from einbox.dns.message import Kind
+from einbox.doctor import examination, ways
 from einbox.finding import FAIL, OK, WARN
 from einbox.management.commands import domain as command
 from spool.models import DkimKey, Domain, Route
@@ -25,7 +25,7 @@ NOW = timezone.now()
 def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     """The system's name server; its table starts empty."""
     with NameServer({}) as server:
-        for module in (command, doctor):
+        for module in (command, ways):
             monkeypatch.setattr(module, "system_servers", lambda: (server.address,))
         yield server
 
@@ -46,7 +46,7 @@ def publish(zone: NameServer, rows: list[dict[str, Any]]) -> None:
 
 
 def said() -> list[tuple[str, str]]:
-    found = doctor.examine(now=NOW)
+    found = examination.examine(now=NOW)
     return [(each.state, each.sentence) for each in found if each.check == "dkim firm.de"]
 
 
@@ -137,6 +137,6 @@ def test_doctor_says_what_is_missing(zone: NameServer) -> None:
 def test_doctor_does_not_ask_for_names_of_tests(zone: NameServer) -> None:
     make_domain("firm.test")
     call_command("domain", "dkim", "firm.test", stdout=StringIO())
-    found = [each for each in doctor.examine(now=NOW) if each.check == "dkim firm.test"]
+    found = [each for each in examination.examine(now=NOW) if each.check == "dkim firm.test"]
     assert [each.state for each in found] == [WARN, WARN]
     assert zone.asked == {"udp": 0, "tcp": 0}

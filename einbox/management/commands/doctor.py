@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
 from einbox import canary
-from einbox.doctor import examine
+from einbox.doctor.examination import examine
 from einbox.finding import FAIL, Finding
 from einbox.first_start import why_unusable
 

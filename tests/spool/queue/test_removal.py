@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.enums import Role
 from audit.models import Event
-from einbox import doctor
+from einbox.doctor import examination
 from einbox.metrics import exposition
 from spool.enums import DeliveryState, Direction, OutageKind, RecipientPolicy, RouteState
 from spool.models import Delivery, Domain, LearnedAddress, Mailbox, Outage, PlannedOutage, Probe, Route
@@ -155,7 +155,7 @@ def test_a_removed_domain_is_seen_by_nobody_who_acts(anna: Mailbox, settings: La
     with pytest.raises(mailboxes.MailboxError):
         mailboxes.get("anna@example.test")
     assert 'route="example.test"' not in exposition(now=NOW)[0].decode()
-    found = doctor.examine(now=NOW)
+    found = examination.examine(now=NOW)
     assert not [each for each in found if "example.test" in each.check + each.sentence]
     assert "domains" in {each.check for each in found}  # none is protected
     with pytest.raises(CommandError, match="not a protected domain"):
@@ -228,7 +228,7 @@ def test_mail_that_came_through_at_that_moment_goes_home(anna: Mailbox) -> None:
         remove()
         late = make_delivery(mailbox=anna)
         assert anna.domain.route in scope.routes()
-        [said] = [each for each in doctor.examine(now=timezone.now()) if each.check == "removed domains"]
+        [said] = [each for each in examination.examine(now=timezone.now()) if each.check == "removed domains"]
         assert said.sentence.startswith("1 deliveries of removed domains wait")
         watch = Watch()
         wait_for(lambda: watch.tick(now=timezone.now()) and Probe.objects.filter(ok=True).exists(), what="a probe")
