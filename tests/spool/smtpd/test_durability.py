@@ -1,4 +1,4 @@
-"""250 means durable: kills, locks, lost replies, guilty batches (rule 1, F1, F5, F6, F17)."""
+"""250 means durable: locks, lost replies, guilty batches (rule 1, F5, F6, F17). Kills: tests/faults."""
 
 import threading
 import time
@@ -20,15 +20,11 @@ from spool.smtpd import committer
 from spool.smtpd.committer import Committer
 from spool.smtpd.frames import Take, Written
 from tests.doubles.locks import locked
-from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess, killed_at
+from tests.doubles.smtpd import Client, ServerInThread, SmtpdProcess
 from tests.factories.spool import make_mailbox, make_raw
 from tests.waiting import wait_for
 
-MOST = 300  # mails offered to a server that is to die
-FAILPOINTS = ("after_mail", "mid_data", "after_dot", "after_write", "after_commit", "after_reply")
-
-
-BODY = b"0123456789 body\r\n" * 20_000  # more than one read of a socket, so that there is a middle of DATA
+BODY = b"0123456789 body\r\n" * 20_000  # more than one read of a socket
 
 
 @dataclass
@@ -38,59 +34,15 @@ class Ledger:
     offered: dict[str, bytes] = field(default_factory=dict)
     promised: set[str] = field(default_factory=set)
 
-    def send(self, client: Client, name: str) -> bool:
-        """Offer a mail; False when the server is gone."""
+    def send(self, client: Client, name: str) -> None:
         raw = self.offered.setdefault(name, b"Subject: " + name.encode() + b"\r\n\r\n" + BODY)
-        try:
-            for line in ("MAIL FROM:<erika@outside.test>", "RCPT TO:<anna@example.test>", "DATA"):
-                if not client.say(line):
-                    return False
-            client.send(raw + b".\r\n")
-            reply = client.reply()
-        except OSError:
-            return False
-        if reply.startswith("250"):
+        if client.transaction(raw, "anna@example.test").startswith("250"):
             self.promised.add(name)
-        return bool(reply)
 
     def lost(self) -> set[str]:
         """Promises that are not kept, octet by octet."""
         kept = {message.subject: content.read(message) for message in Message.objects.all()}
         return {name for name in self.promised if kept.get(name) != self.offered[name]}
-
-
-def run_until_killed(home: Path, point: str, nth: int, *, more: str = "") -> tuple[Ledger, SmtpdProcess]:
-    ledger = Ledger()
-    process = SmtpdProcess(home, EINBOX_FAILPOINTS=f"smtpd.{point}=kill:{nth}{more}")
-    with process:
-        with Client(process.address) as client:
-            # Where the 250 does not wait for its commit, many mails may go into one.
-            for number in range(MOST):
-                if not ledger.send(client, f"mail {number}"):
-                    break
-        assert process.ended() == killed_at(point), "the failpoint did not kill"
-    return ledger, process
-
-
-@pytest.mark.parametrize("name", FAILPOINTS)
-def test_a_kill_loses_no_promised_mail_and_a_retry_shows_once(anna: Mailbox, tmp_path: Path, name: str) -> None:
-    nth = 12 if name == "mid_data" else 3  # one mail passes the middle of its data several times
-    ledger, _killed = run_until_killed(tmp_path, name, nth)
-    assert ledger.promised
-    assert ledger.lost() == set()
-    assert Message.objects.count() - len(ledger.promised) <= 1
-    with SmtpdProcess(tmp_path) as again, Client(again.address) as client:
-        for mail in set(ledger.offered) - ledger.promised:
-            assert ledger.send(client, mail)
-    assert ledger.promised == set(ledger.offered)
-    assert ledger.lost() == set()
-    assert Delivery.objects.count() == Message.objects.count() == len(ledger.offered)
-
-
-def test_this_test_sees_a_loss(anna: Mailbox, tmp_path: Path) -> None:
-    """The control: a server that answers before the commit must be caught by the same ledger."""
-    ledger, _killed = run_until_killed(tmp_path, "after_write", 3, more=",smtpd.reply_before_commit=on")
-    assert ledger.lost() != set()
 
 
 def test_large_mail_survives_the_kill_after_its_250(anna: Mailbox, tmp_path: Path) -> None:
