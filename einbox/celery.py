@@ -4,8 +4,6 @@ Messages carry ids or nothing; every task is idempotent; retry times live in the
 """
 
 import os
-import socket
-from datetime import timedelta
 
 from celery import Celery
 from celery.signals import setup_logging
@@ -17,7 +15,6 @@ from django.utils import timezone
 
 SWEEP_SECONDS = 1.0
 HEARTBEAT_SECONDS = 10.0
-FORGET_AFTER = timedelta(minutes=5)
 
 app = Celery("einbox")
 app.conf.update(
@@ -74,12 +71,9 @@ app.autodiscover_tasks(["spool"])
 @app.task(name="einbox.heartbeat")
 def heartbeat() -> None:
     """A worker's sign of life for /readyz: it proves the whole way from beat through the broker to the database."""
-    from spool.models import Heartbeat  # noqa: PLC0415 - the app is made before the models are loaded
+    from spool.queue import heartbeats  # noqa: PLC0415 - the app is made before the models are loaded
 
-    name = f"worker:{socket.gethostname()}:{os.getpid()}"[:255]
-    now = timezone.now()
-    Heartbeat.objects.update_or_create(name=name, defaults={"service": "worker", "at": now})
-    Heartbeat.objects.filter(service="worker", at__lt=now - FORGET_AFTER).delete()
+    heartbeats.give("worker", now=timezone.now())
 
 
 @setup_logging.connect

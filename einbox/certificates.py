@@ -1,11 +1,10 @@
 """Certificates and their keys, looked at before anything starts: there, readable, PEM, and of one pair.
 
-Reads the files that settings name and nothing else. smtpd and web look by themselves whether they changed.
+Reads the files that settings name and nothing else. smtpd and web follow their renewals.
 """
 
 import os
 import ssl
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -19,17 +18,6 @@ from einbox.env import SettingsError
 
 PKCS8 = b"-----BEGIN PRIVATE KEY-----"
 RSA_BITS = range(2048, 4097, 512)  # of keys that ring, and so rustls, signs with
-Mark = tuple[tuple[int, int], ...]
-
-
-def mark(*files: str) -> Mark:
-    """What changes whenever one of `files` does: time of change and inode, of those that are there."""
-    found: list[tuple[int, int]] = []
-    for file in files:
-        with suppress(OSError):
-            stat = Path(file).stat()
-            found.append((stat.st_mtime_ns, stat.st_ino))
-    return tuple(found)
 
 
 def check(setting: str, certificate: str, key: str, *, web: bool = False) -> None:

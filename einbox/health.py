@@ -1,7 +1,8 @@
 """Liveness, readiness and metrics for operators; may ask every room, changes nothing.
 
 `/readyz` answers 503 only for what stops capture or reading: database, migrations, smtpd, watch. A missing
-broker or worker delays work (rule 4), and an audit log that does not hold stops no mail: degraded, with 200.
+broker or worker delays work (rule 4), one of several smtpd or watch that hangs leaves the others, and an audit log that
+does not hold stops no mail: degraded, with 200.
 """
 
 import hmac
@@ -20,9 +21,11 @@ from audit.verification import standing
 from einbox.first_start import migrations_pending
 from einbox.metrics import exposition
 from spool.models import Heartbeat
+from spool.queue.heartbeats import FORGET_AFTER
 
 ALIVE_FOR = timedelta(seconds=30)  # smtpd and watch give a sign of life every few seconds
 WORKER_ALIVE_FOR = timedelta(seconds=60)
+ONE_BY_ONE = ("smtpd", "watch")  # each process gives signs; of workers only the one that happens to be asked
 BROKER_SECONDS = 1.0
 
 OK, DEGRADED, FAILED = "ok", "degraded", "failed"
@@ -68,6 +71,12 @@ def readiness(*, now: datetime) -> dict[str, str]:
     return {name: _guarded(check) for name, check in checks.items()}
 
 
+def silent(service: str, *, now: datetime) -> list[tuple[str, timedelta]]:
+    """Processes that neither ended nor gave a sign of life for longer than ALIVE_FOR, and for how long."""
+    between = Heartbeat.objects.filter(service=service, at__gte=now - FORGET_AFTER, at__lt=now - ALIVE_FOR)
+    return [(name, now - at) for name, at in between.order_by("at").values_list("name", "at")]
+
+
 def _guarded(check: Callable[[], str]) -> str:
     try:
         return check()
@@ -88,7 +97,9 @@ def _migrations() -> str:
 
 def _alive(service: str, now: datetime, within: timedelta, otherwise: str) -> str:
     latest = Heartbeat.objects.filter(service=service).aggregate(latest=Max("at"))["latest"]
-    return OK if latest is not None and abs(now - latest) <= within else otherwise
+    if latest is None or abs(now - latest) > within:
+        return otherwise
+    return DEGRADED if service in ONE_BY_ONE and silent(service, now=now) else OK
 
 
 def _broker() -> str:

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+OPEN_DESCRIPTORS = Path("/proc/self/fd" if sys.platform.startswith("linux") else "/dev/fd")
+
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # after the nth quick death in a row
 QUICK = 5.0  # a service that lived less died quickly
 LOOK_SECONDS = 0.2  # between two questions of `until_ready`
@@ -245,13 +247,25 @@ def _let_go() -> None:
     """
     os.setpgid(0, 0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    _close_from(3)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that came before the group was there
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _close_from(first: int) -> None:
+    """Close them all; what is above the limit, which may have been lowered since, where the system lists it."""
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+    numbers: list[int] = []
+    with suppress(OSError):
+        numbers += [int(entry.name) for entry in OPEN_DESCRIPTORS.iterdir()]
+    for number in numbers:
+        if number >= first:
+            with suppress(OSError):  # by this one they were listed
+                os.close(number)
 
 
 @contextmanager

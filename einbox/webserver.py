@@ -26,6 +26,7 @@ from einbox import certificates
 from einbox.env import HostPort, SettingsError
 from einbox.process import end_with
 from einbox.simulation.organisation import refuse_exposure
+from spool.renewals import Renewals
 
 log = logging.getLogger(__name__)
 
@@ -74,36 +75,26 @@ def serve() -> None:
 
     refuse_exposure()
     connections.close_all()  # a worker must not inherit an open connection
-    seen = certificates.mark(settings.TLS_CERT, settings.TLS_KEY)
+    renewals = Renewals(settings.TLS_CERT, settings.TLS_KEY)
     server = _server()
     if settings.TLS_CERT:
-        threading.Thread(target=_follow_renewals, args=(server, seen), daemon=True, name="certificate").start()
+        threading.Thread(target=_follow_renewals, args=(server, renewals), daemon=True, name="certificate").start()
     server.serve(target_loader=load)
 
 
-def _follow_renewals(server: MPServer, seen: certificates.Mark) -> None:
-    """Let fresh workers take over when the files are no longer as `seen`; an unusable pair changes nothing.
+def _follow_renewals(server: MPServer, renewals: Renewals) -> None:
+    """Let fresh workers take over when the files have changed; an unusable pair changes nothing."""
 
-    It is tried again each time: half a file, or a missing right, may be mended unseen.
-    """
-    refused = ""
+    def use() -> None:
+        certificates.check("EINBOX_TLS", settings.TLS_CERT, settings.TLS_KEY, web=True)
+        # Again, for the server remembers where links led.
+        server.build_ssl_context(Path(settings.TLS_CERT), Path(settings.TLS_KEY), None, TLS_MINIMUM, None, [], False)
+
     while True:
         time.sleep(RENEWAL_SECONDS)
-        if (now := certificates.mark(settings.TLS_CERT, settings.TLS_KEY)) == seen:
-            continue
-        try:
-            certificates.check("EINBOX_TLS", settings.TLS_CERT, settings.TLS_KEY, web=True)
-            # Again, for the server remembers where links led.
-            server.build_ssl_context(
-                Path(settings.TLS_CERT), Path(settings.TLS_KEY), None, TLS_MINIMUM, None, [], False
-            )
-        except (SettingsError, OSError, ssl.SSLError) as error:
-            if refused != (refused := str(error)):
-                log.warning("the new certificate cannot be used, the old one stays: %s", error)
-            continue
-        seen, refused = now, ""
-        log.info("the certificate has changed; fresh workers take over")
-        server.signal_handler_reload()  # type: ignore[no-untyped-call]
+        if renewals.follow(use, refusals=(SettingsError, OSError)):
+            log.info("the certificate has changed; fresh workers take over")
+            server.signal_handler_reload()  # type: ignore[no-untyped-call]
 
 
 def _server() -> MPServer:

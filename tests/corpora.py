@@ -16,7 +16,7 @@ def cpython_files() -> list[Path]:
     """The mail CPython tests its own reader with, where the installation carries it."""
     try:
         package = import_module("test.test_email")
-    except ImportError:
+    except ModuleNotFoundError:
         return []
     return sorted(Path(package.__file__ or "").parent.joinpath("data").glob("msg_*.txt"))
 

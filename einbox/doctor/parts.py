@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models import Max
 
 from einbox.finding import FAIL, OK, WARN, Finding
-from einbox.health import readiness
+from einbox.health import ONE_BY_ONE, readiness, silent
 from einbox.webserver import answers
 from spool.models import Heartbeat
 
@@ -25,11 +25,20 @@ def processes(now: datetime) -> Iterator[Finding]:
     for name, state in parts.items():
         sentence = f"{name} answers." if state == "ok" else f"{name} does not answer; is `manage.py up` running?"
         if name in signs:
-            sentence = f"{name} gave its last sign of life {max(0.0, (now - signs[name]).total_seconds()):,.0f} s ago"
-            sentence += "." if state == "ok" else ": it does not run, or does not do its work."
+            sentence = _last_sign(name, state, signs[name], now)
         if name == "broker" and settings.BROKER_URL.startswith("memory:"):
             sentence = "The broker is part of the worker (memory://): there is none to ask."
         yield Finding(f"process {name}", words[state], sentence)
+
+
+def _last_sign(service: str, state: str, at: datetime, now: datetime) -> str:
+    sentence = f"{service} gave its last sign of life {max(0.0, (now - at).total_seconds()):,.0f} s ago"
+    if state == "ok":
+        return f"{sentence}."
+    hanging = [f"{name} none for {ago.total_seconds():,.0f} s" for name, ago in silent(service, now=now)]
+    if state == "degraded" and hanging and service in ONE_BY_ONE:
+        return f"{sentence}, but {', '.join(hanging)}: it hangs, does no work, or was killed with its machine."
+    return f"{sentence}: it does not run, or does not do its work."
 
 
 def _pages() -> Finding:

@@ -21,8 +21,8 @@ from audit import patrol
 from audit.sealing import seal
 from spool.enums import RouteState
 from spool.failpoints import failpoint
-from spool.models import Heartbeat, Probe, Route
-from spool.queue import leases, outage, scope, visibility
+from spool.models import Probe, Route
+from spool.queue import heartbeats, leases, outage, scope, visibility
 from spool.queue.probe import Target, probe, target_of
 from spool.queue.schedule import Evidence, probe_delay
 
@@ -35,7 +35,6 @@ HEARTBEAT_SECONDS = 5.0
 WANTED_GAP = timedelta(seconds=1)  # a crowd of senders causes one look a second, not one each
 PROBES_KEPT = timedelta(days=7)
 PRUNE_SECONDS = 600.0
-FORGET_AFTER = timedelta(hours=1)  # heartbeats of processes long gone
 PROBES_AT_ONCE = 16
 
 
@@ -69,13 +68,13 @@ class Watch:
         with suppress(DjangoDatabaseError):
             if self._lease:
                 leases.release(self._lease, now=timezone.now())
-            Heartbeat.objects.filter(name=self._heartbeat_name()).delete()
+            heartbeats.withdraw(self._heartbeat_name())
         connection.close()
 
     def tick(self, *, now: datetime) -> bool:
         """One turn. Returns whether this watch is the one that acts."""
         if self._every("heartbeat", HEARTBEAT_SECONDS):
-            self._beat(now)
+            heartbeats.give("watch", now=now, name=self._heartbeat_name())
         if not self._ensure_lease(now):
             self._probes.clear()
             return False
@@ -92,7 +91,6 @@ class Watch:
             self._patrol(now)
         if self._every("prune", PRUNE_SECONDS):
             Probe.objects.filter(at__lt=now - PROBES_KEPT).delete()
-            Heartbeat.objects.filter(service="watch", at__lt=now - FORGET_AFTER).delete()
         return True
 
     def _patrol(self, now: datetime) -> None:
@@ -115,9 +113,6 @@ class Watch:
 
     def _heartbeat_name(self) -> str:
         return f"watch:{self.holder}"
-
-    def _beat(self, now: datetime) -> None:
-        Heartbeat.objects.update_or_create(name=self._heartbeat_name(), defaults={"service": "watch", "at": now})
 
     def _ensure_lease(self, now: datetime) -> bool:
         name = f"watch:{settings.DRILL_DOMAIN}" if settings.DRILL_DOMAIN else "watch"

@@ -5,8 +5,6 @@ nothing. A while only, for perhaps no mail comes any more by which it could show
 """
 
 import logging
-import os
-import socket
 import threading
 import time
 from datetime import timedelta
@@ -14,7 +12,8 @@ from datetime import timedelta
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from spool.models import Heartbeat, Route
+from spool.models import Route
+from spool.queue import heartbeats
 from spool.smtpd.server import Server
 
 log = logging.getLogger(__name__)
@@ -24,7 +23,6 @@ HEARTBEAT_EVERY = 2.0  # seconds
 COUNTERS_EVERY = 5.0
 UNWRITTEN = 3  # mails in a row that were not written: one may be a fault of its own
 SILENT_FOR = 300.0  # after the last of them
-FORGET_AFTER = timedelta(minutes=10)
 
 
 def ask_for_probes(server: Server) -> None:
@@ -46,7 +44,7 @@ class Beat(threading.Thread):
         super().__init__(name="smtpd-beat", daemon=True)
         self._server = server
         self._stopping = threading.Event()
-        self._name = f"{SERVICE}:{socket.gethostname()}:{os.getpid()}"[:255]
+        self._name = heartbeats.name_of(SERVICE)
         self._beaten = self._counted = float("-inf")
 
     def run(self) -> None:
@@ -72,10 +70,9 @@ class Beat(threading.Thread):
         """What is due. `now` in seconds of the monotonic clock. Raises DatabaseError."""
         ask_for_probes(self._server)
         if ending:
-            Heartbeat.objects.filter(name=self._name).delete()
+            heartbeats.withdraw(self._name)
         elif now - self._beaten >= HEARTBEAT_EVERY and not self._keeps_nothing(now):
-            Heartbeat.objects.update_or_create(name=self._name, defaults={"service": SERVICE, "at": timezone.now()})
-            Heartbeat.objects.filter(service=SERVICE, at__lt=timezone.now() - FORGET_AFTER).delete()
+            heartbeats.give(SERVICE, now=timezone.now())
             self._beaten = now
         if ending or now - self._counted >= COUNTERS_EVERY:
             self._server.counters.flush()

@@ -2,8 +2,8 @@
 
 The next batch gathers while the previous one is synced, and then for a part of the time that this took: sessions that
 were answered together come back together, and the first of them shall not be synced alone. Runs in threads of its own,
-in smtpd's writer process, and touches no socket. In doubt the outcome is None, which a
-session answers with 451 (rule 1).
+in smtpd's writer process, and touches no socket. In doubt nothing is said to be stored, which a session answers with
+451 (rule 1).
 """
 
 import logging
@@ -11,8 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -21,8 +19,9 @@ from django.utils import timezone
 
 from spool.failpoints import failpoint
 from spool.queue import content, ingest
-from spool.queue.ingest import Incoming, Ready, Stored
-from spool.smtpd.sealer import seal
+from spool.queue.ingest import Ready, Stored
+from spool.smtpd.frames import Take, Written
+from spool.smtpd.job import memory
 
 log = logging.getLogger(__name__)
 
@@ -35,31 +34,11 @@ SQLITE_PAUSE = 0.002  # seconds after a commit, so that others can write (one wr
 # For as many messages as were in the last batch it waits for a part of the time of the last sync, and for no more than
 # these seconds: whatever a storage did once, lone mail is soon asked of it again.
 GATHER, GATHER_MOST = 0.5, 0.05
-ENVELOPE = 4096  # octets of memory that a message takes beside its content,
-RECIPIENT = 512  # and for each recipient: of one octet of content to a thousand it is nearly all
 # Seconds for which a lane waits until another has written its rows. Two that write at once only take the interpreter
 # from each other; while one is synced the next shall write. A longer wait would be for a lock on somebody's message, or
 # for mail so large or so much that a second hand helps.
 TURN = 0.25
 BUSY_MS = 6_000  # milliseconds; a sender hears 451 before 10 s
-
-
-@dataclass(eq=False)
-class Job:
-    """One accepted message on its way to the disk. `cancelled`: its sender was told 451 already."""
-
-    incoming: Incoming
-    since: float = 0.0  # loop time
-    cancelled: bool = False
-    ready: Ready | None = None  # once it is sealed
-    number: int = 0  # between the sessions' process and the writer
-    size: int = field(init=False)  # octets of memory, about
-    recipients: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        content_size = self.ready.content.size if self.ready else len(self.incoming.raw)
-        self.recipients = len(self.incoming.recipients)
-        self.size = content_size + ENVELOPE + RECIPIENT * self.recipients
 
 
 class Turn:
@@ -79,28 +58,12 @@ class Turn:
             self._lock.release()
 
 
-Outcome = tuple[Job, Stored | None]
-Report = Callable[[Sequence[Outcome]], None]
-
-
-class Commits(Protocol):
-    """Whoever commits what the sessions accept. Outcomes are reported in the loop's thread, never within `submit`."""
-
-    async def start(self) -> None: ...
-
-    def submit(self, job: Job) -> None: ...
-
-    def cancel(self, job: Job) -> None: ...
-
-    async def stop(self, *, timeout: float) -> None: ...
-
-
 class Committer:
     """`lanes` threads, each with a connection of its own. `report` is called from them."""
 
-    def __init__(self, report: Report, *, lanes: int = 1) -> None:
+    def __init__(self, report: Callable[[Sequence[Written]], None], *, lanes: int = 1) -> None:
         self._report = report
-        self._jobs: deque[Job] = deque()
+        self._takes: deque[Take] = deque()
         self._ready = threading.Condition()
         self._turn = Turn()
         self._stopping = False
@@ -117,19 +80,20 @@ class Committer:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, take: Take) -> None:
         with self._ready:
-            self._jobs.append(job)
+            self._takes.append(take)
             self._ready.notify_all()  # whoever gathers, and whoever is idle
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, number: int) -> None:
         """Its sender was told 451: if no lane has it yet, none will, and its content is let go."""
         with self._ready:
-            waits = job in self._jobs
-            if waits:
-                self._jobs.remove(job)
-        if waits and job.ready is not None:
-            content.discard(job.ready.content)
+            waiting = next((take for take in self._takes if take.number == number), None)
+            if waiting is not None:
+                self._takes.remove(waiting)
+        if waiting is not None:
+            content.discard(waiting.ready.content)
+            self._report([Written(number, None)])
 
     def finish(self, *, timeout: float) -> None:
         """Finish what is pending, then end the threads."""
@@ -141,7 +105,7 @@ class Committer:
             if thread.is_alive():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _take(self) -> list[Job]:
+    def _take(self) -> list[Take]:
         """All that is pending, within bounds, and the turn to write it; empty only when stopping."""
         while self._wait():
             self._turn.take()
@@ -153,26 +117,26 @@ class Committer:
     def _wait(self) -> bool:
         """Until something is pending; False: nothing is, and nothing will be."""
         with self._ready:
-            while not self._jobs and not self._stopping:
+            while not self._takes and not self._stopping:
                 self._ready.wait()
-            return bool(self._jobs)
+            return bool(self._takes)
 
-    def _take_pending(self) -> list[Job]:
-        batch: list[Job] = []
+    def _take_pending(self) -> list[Take]:
+        batch: list[Take] = []
         octets = 0
         with self._ready:
-            if self._jobs:
+            if self._takes:
                 self._gather()
-            while self._jobs and len(batch) < self._most and (not batch or octets < MAX_OCTETS):
-                job = self._jobs.popleft()
-                batch.append(job)
-                octets += job.size
+            while self._takes and len(batch) < self._most and (not batch or octets < MAX_OCTETS):
+                take = self._takes.popleft()
+                batch.append(take)
+                octets += memory(take.ready.content.size, len(take.ready.incoming.recipients))
         return batch
 
     def _gather(self) -> None:
         """Give those who were answered together the time to come back. Others may take all meanwhile."""
         until = time.monotonic() + min(GATHER * self._last_sync, GATHER_MOST)
-        while len(self._jobs) < self._last_size and not self._stopping and (left := until - time.monotonic()) > 0:
+        while len(self._takes) < self._last_size and not self._stopping and (left := until - time.monotonic()) > 0:
             self._ready.wait(left)
 
     def _run(self) -> None:
@@ -184,45 +148,37 @@ class Committer:
         finally:
             connection.close()
 
-    def _committed(self, batch: Sequence[Job]) -> list[Outcome]:
+    def _committed(self, batch: Sequence[Take]) -> list[Written]:
         try:
             return self.commit(batch)
         finally:
             self._turn.pass_on()
 
-    def commit(self, batch: Sequence[Job]) -> list[Outcome]:
+    def commit(self, batch: Sequence[Take]) -> list[Written]:
         """Write a batch; a batch that fails on data is written one by one, so that only the guilty one fails."""
-        prepared = [(job, job.ready or seal(job.incoming)) for job in batch]
-        ready = [(job, item) for job, item in prepared if item is not None]
-        outcomes: list[Outcome] = [(job, None) for job, item in prepared if item is None]
-        if ready:
-            outcomes += self._commit_ready(ready)
-        return outcomes
-
-    def _commit_ready(self, ready: Sequence[tuple[Job, Ready]]) -> list[Outcome]:
         try:
-            stored = self._write([item for _job, item in ready])
+            stored = self._write([take.ready for take in batch])
         except (OperationalError, InterfaceError, OSError) as error:
-            log.warning("the database could not take %d messages: %s", len(ready), type(error).__name__)
+            log.warning("the database could not take %d messages: %s", len(batch), type(error).__name__)
             _forget_connection()
-            return [(job, None) for job, _item in ready]
+            return [Written(take.number, None) for take in batch]
         except Exception as error:
-            if len(ready) == 1:
+            if len(batch) == 1:
                 # A row it points to was removed a moment ago: expected, and anybody can repeat it for some seconds.
                 expected = isinstance(error, IntegrityError)
                 log.error("a message could not be stored: %s", type(error).__name__, exc_info=not expected)
-                return [(ready[0][0], None)]
-            log.warning("a batch of %d failed, going one by one: %s", len(ready), type(error).__name__)
-            return self._one_by_one(ready)
-        return [(job, result) for (job, _item), result in zip(ready, stored, strict=True)]
+                return [Written(batch[0].number, None)]
+            log.warning("a batch of %d failed, going one by one: %s", len(batch), type(error).__name__)
+            return self._one_by_one(batch)
+        return [Written(take.number, result) for take, result in zip(batch, stored, strict=True)]
 
-    def _one_by_one(self, ready: Sequence[tuple[Job, Ready]]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    def _one_by_one(self, batch: Sequence[Take]) -> list[Written]:
+        written: list[Written] = []
         deadline = time.monotonic() + BUSY_MS / 1000
-        for pair in ready:
+        for take in batch:
             late = time.monotonic() > deadline
-            outcomes += [(pair[0], None)] if late else self._commit_ready([pair])
-        return outcomes
+            written += [Written(take.number, None)] if late else self.commit([take])
+        return written
 
     def _write(self, items: Sequence[Ready]) -> list[Stored]:
         _bound_waiting()

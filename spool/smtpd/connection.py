@@ -10,8 +10,8 @@ from spool.failpoints import enabled, failpoint
 from spool.mime.headers import scan
 from spool.queue.ingest import Incoming, Stored
 from spool.smtpd import grammar, replies
-from spool.smtpd.committer import Job
 from spool.smtpd.grammar import Refused
+from spool.smtpd.job import Job
 from spool.smtpd.loops import looping
 from spool.smtpd.policy import Sender, decide, network
 from spool.smtpd.scanner import DataScanner, Problem

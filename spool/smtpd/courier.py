@@ -14,8 +14,8 @@ from typing import cast
 from spool.queue import content
 from spool.queue.ingest import Incoming, Ready
 from spool.smtpd import frames
-from spool.smtpd.committer import Job, Outcome, Report
 from spool.smtpd.frames import Forget, Said, Take, Written
+from spool.smtpd.job import Job, Outcome, Report
 from spool.smtpd.sealer import Sealer
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Courier(asyncio.Protocol):
         ready = self._waiting.pop(job, None)
         if ready is not None:
             content.discard(ready.content)
-        elif self._sent.pop(job.number, None) is not None:
+        elif job.number in self._sent:  # perhaps it is being written: its outcome still comes
             self._forgotten.append(Forget(job.number))
             self._soon()
 

@@ -31,7 +31,7 @@ class Forget(NamedTuple):
 
 
 class Written(NamedTuple):
-    """From the writer: what became of a message; None: in doubt."""
+    """From the writer, once for each message: what became of it; None: in doubt, or forgotten."""
 
     number: int
     stored: Stored | None

@@ -18,10 +18,10 @@ from django.conf import settings
 from spool.ids import encode
 from spool.queue.ingest import Stored
 from spool.smtpd import replies
-from spool.smtpd.committer import Commits, Job, Outcome, Report
 from spool.smtpd.connection import Connection
 from spool.smtpd.counters import Counters
 from spool.smtpd.harvest import Harvest
+from spool.smtpd.job import Commits, Job, Outcome, Report
 from spool.smtpd.limits import Limits
 from spool.smtpd.policy import PutOff
 from spool.smtpd.proxied import Proxied

@@ -4,6 +4,8 @@ import logging
 import ssl
 from pathlib import Path
 
+from spool.renewals import Renewals
+
 log = logging.getLogger(__name__)
 
 
@@ -23,24 +25,12 @@ class Certificate:
     def __init__(self, certificate: str, key: str) -> None:
         """Raises OSError or ssl.SSLError: a server must not start with a certificate it cannot use."""
         self.files = Path(certificate), Path(key)
-        self._refused = ""  # why the files as they are now cannot be used
-        self._mark = self._look()  # of what `context` was read from
+        self._renewals = Renewals(certificate, key)
+        self._read()
+
+    def _read(self) -> None:
         self.context = make_context(*self.files)
 
-    def _look(self) -> tuple[tuple[int, int], ...]:
-        return tuple((stat.st_mtime_ns, stat.st_ino) for stat in (path.stat() for path in self.files))
-
     def reload_if_changed(self, *, force: bool = False) -> None:
-        """What cannot be used is tried again each time: half a file, or a missing right, may be mended unseen."""
-        try:
-            mark = self._look()
-            if mark == self._mark and not force:
-                return
-            self.context = make_context(*self.files)
-        except (OSError, ssl.SSLError) as error:
-            if force or self._refused != str(error):
-                log.warning("the new certificate cannot be used, the old one stays: %s", type(error).__name__)
-            self._refused = str(error)
-            return
-        self._mark, self._refused = mark, ""
-        log.info("the certificate was read again")
+        if self._renewals.follow(self._read, force=force):
+            log.info("the certificate was read again")

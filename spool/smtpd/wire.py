@@ -13,7 +13,7 @@ from aiosmtpd.smtp import SMTP
 
 from spool.queue.ingest import Stored
 from spool.smtpd import replies
-from spool.smtpd.committer import Job
+from spool.smtpd.job import Job
 from spool.smtpd.policy import network
 from spool.smtpd.replies import Reply
 from spool.smtpd.scanner import DataScanner

@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 from django.db import connections
 
 from spool.smtpd import frames
-from spool.smtpd.committer import Committer, Job, Outcome
+from spool.smtpd.committer import Committer
 from spool.smtpd.frames import Forget, Take, Written
 
 log = logging.getLogger(__name__)
@@ -86,13 +86,10 @@ def _end(failed: threading.ExceptHookArgs) -> None:
 
 def serve(channel: socket.socket, *, lanes: int) -> None:
     """Write what comes through `channel` until its end. Raises OSError."""
-    jobs: dict[int, Job] = {}
     saying = threading.Lock()
 
-    def report(outcomes: Sequence[Outcome]) -> None:
-        for job, _stored in outcomes:
-            jobs.pop(job.number, None)
-        octets = frames.pack([Written(job.number, stored) for job, stored in outcomes])
+    def report(written: Sequence[Written]) -> None:
+        octets = frames.pack(written)
         with saying, suppress(OSError):  # nobody listens: what was committed merges when its sender comes again
             channel.sendall(octets)
 
@@ -102,8 +99,7 @@ def serve(channel: socket.socket, *, lanes: int) -> None:
         while (said := frames.read(cast("BinaryIO", stream))) is not None:
             for one in said:
                 if isinstance(one, Take):
-                    jobs[one.number] = job = Job(one.ready.incoming, ready=one.ready, number=one.number)
-                    committer.submit(job)
-                elif isinstance(one, Forget) and (forgotten := jobs.pop(one.number, None)):
-                    committer.cancel(forgotten)
+                    committer.submit(one)
+                elif isinstance(one, Forget):
+                    committer.cancel(one.number)
     committer.finish(timeout=FINISH)

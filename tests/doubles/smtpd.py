@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +18,9 @@ from urllib.parse import quote
 from django.core.files.storage import default_storage
 from django.db import connection
 
-from spool.smtpd.committer import Committer, Job, Outcome, Report
+from spool.smtpd import writer
+from spool.smtpd.courier import Courier
+from spool.smtpd.job import Report
 from spool.smtpd.limits import Limits
 from spool.smtpd.server import Server
 from spool.smtpd.tls import Certificate
@@ -119,28 +121,16 @@ class Client:
         self._stream = self.socket.makefile("rb")
 
 
-class CommitsInProcess:
-    """Commits by threads of the test process, for a server in the running loop; no writer is forked."""
+def commits_in_threads(report: Report) -> Courier:
+    """Commits by threads of the test process; no writer is forked."""
+    ours, theirs = socket.socketpair()
 
-    def __init__(self, report: Report, *, lanes: int) -> None:
-        loop = asyncio.get_running_loop()
+    def write() -> None:
+        with theirs:
+            writer.serve(theirs, lanes=2)
 
-        def in_the_loop(outcomes: Sequence[Outcome]) -> None:
-            loop.call_soon_threadsafe(report, outcomes)
-
-        self._committer = Committer(in_the_loop, lanes=lanes)
-
-    async def start(self) -> None:
-        self._committer.begin()
-
-    def submit(self, job: Job) -> None:
-        self._committer.submit(job)
-
-    def cancel(self, job: Job) -> None:
-        self._committer.cancel(job)
-
-    async def stop(self, *, timeout: float) -> None:
-        await asyncio.to_thread(self._committer.finish, timeout=timeout)
+    threading.Thread(target=write, daemon=True).start()
+    return Courier(report, ours, lambda: None)
 
 
 class ServerInThread:
@@ -164,7 +154,7 @@ class ServerInThread:
             self.limits,
             self.views,
             hostname="einbox.test",
-            commits=lambda report: CommitsInProcess(report, lanes=2),
+            commits=commits_in_threads,
             certificate=self.certificate,
         )
         self.address = await self.server.start(self.host, 0)

@@ -18,15 +18,15 @@ from audit.sealing import seal
 from audit.tags import Tag
 from einbox.celery import heartbeat
 from einbox.doctor.examination import examine
-from einbox.finding import FAIL
+from einbox.finding import FAIL, WARN
 from spool.models import Heartbeat, Route
 
 pytestmark = pytest.mark.django_db
 
 
-def sign_of_life(service: str, *, seconds_ago: float = 0) -> None:
+def sign_of_life(service: str, *, seconds_ago: float = 0, host: str = "test") -> None:
     at = timezone.now() - timedelta(seconds=seconds_ago)
-    Heartbeat.objects.update_or_create(name=f"{service}:test:1", defaults={"service": service, "at": at})
+    Heartbeat.objects.update_or_create(name=f"{service}:{host}:1", defaults={"service": service, "at": at})
 
 
 def ready(client: Client) -> tuple[int, dict[str, str]]:
@@ -50,6 +50,23 @@ def test_silence_of_what_capture_needs_is_503(client: Client, service: str) -> N
     status, checks = ready(client)
     assert status == 503
     assert checks[service] == "failed"
+
+
+@pytest.mark.parametrize("service", ["smtpd", "watch"])
+def test_one_of_several_that_hangs_is_degraded_and_doctor_names_it(client: Client, service: str) -> None:
+    for name in ("smtpd", "watch", "worker"):
+        sign_of_life(name)
+        sign_of_life(name, host="other", seconds_ago=20)
+    assert set(ready(client)[1].values()) == {"ok"}
+    now = timezone.now()
+    sign_of_life(service, host="mx2", seconds_ago=45)
+    sign_of_life("worker", host="mx2", seconds_ago=45)  # the other one may be asked each time
+    status, checks = ready(client)
+    assert (status, checks.pop(service)) == (200, "degraded")
+    assert set(checks.values()) == {"ok"}
+    [finding] = [each for each in examine(now=now) if each.check == f"process {service}"]
+    assert finding.state == WARN
+    assert f"but {service}:mx2:1 none for 45 s: it hangs" in finding.sentence
 
 
 def test_missing_worker_and_broker_are_degraded_not_dead(client: Client, settings) -> None:  # type: ignore[no-untyped-def]

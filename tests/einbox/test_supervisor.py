@@ -39,8 +39,11 @@ supervisor.BACK_OFF = (0.0, 0.05)
 services = [supervisor.Service("beat", beat), supervisor.Service("missing", lambda: sys.exit("not today"))]
 """
 SLEEPER = """
+import fcntl, resource
 held = os.open("/", os.O_RDONLY)  # as the lock of the state directory is
 os.set_inheritable(held, True)
+fcntl.fcntl(held, fcntl.F_DUPFD, 300)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
 def sleeper():
     child = os.fork()
@@ -49,7 +52,7 @@ def sleeper():
     pathlib.Path(sys.argv[2]).write_text("\\n".join([
         pathlib.Path("/proc/self/comm").read_text().strip(),
         str(os.getpgrp() == os.getpid()),
-        str([number for number in range(3, 64) if os.path.exists(f"/proc/self/fd/{number}")]),
+        str([number for number in range(3, 400) if os.path.exists(f"/proc/self/fd/{number}")]),
         os.readlink("/proc/self/fd/0"),
         str([signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == [signal.SIG_DFL] * 2),
         str(signal.pthread_sigmask(signal.SIG_BLOCK, ())),

@@ -15,7 +15,7 @@ from typing import Any
 from spool.enums import RecipientPolicy, RouteState, WhileUp
 from spool.queue.addresses import Directory, DomainEntry
 from spool.queue.ingest import Incoming, Stored
-from spool.smtpd.committer import Job, Report
+from spool.smtpd.job import Job, Report
 from spool.smtpd.limits import Limits
 from spool.smtpd.server import READ, Server
 from spool.smtpd.view import RouteView, View

@@ -1,6 +1,7 @@
 """What a drill leaves behind when it is stopped, or was killed; and that nobody else's rows are touched."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -8,7 +9,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.provision import create_user
 from audit.models import Event
-from einbox.drill import leftovers
+from einbox.drill import leftovers, stage
 from spool.enums import UNFINISHED, DeliveryState, Direction, RouteState
 from spool.models import Attempt, Delivery, Domain, Mailbox, Outage, Route
 from spool.queue import claim, mailboxes
@@ -82,3 +83,10 @@ def test_only_drills_of_another_day_are_forgotten() -> None:
     Domain.objects.exclude(pk=running.domain_id).update(created_at=long_ago)
     leftovers.clear_forgotten(now=timezone.now())
     assert [is_open(box) for box in (real, running, killed)] == [OPEN, OPEN, CLOSED]
+
+
+def test_a_drill_that_was_killed_is_cleared_up_by_the_next_of_another_day(tmp_path: Path) -> None:
+    killed = furnish("drill-1.test", drill=True)
+    Domain.objects.filter(pk=killed.domain_id).update(created_at=timezone.now() - 2 * leftovers.FORGOTTEN_AFTER)
+    with stage.set_up(tmp_path):
+        assert is_open(killed) == CLOSED

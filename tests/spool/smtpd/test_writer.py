@@ -22,9 +22,10 @@ from spool.queue import files, ingest
 from spool.queue.content import Prepared
 from spool.queue.ingest import Incoming, Recipient, Stored
 from spool.smtpd import frames, writer
-from spool.smtpd.committer import Committer, Job, Outcome
+from spool.smtpd.committer import Committer
 from spool.smtpd.courier import FRAME, Courier
 from spool.smtpd.frames import Forget, Said, Take, Written
+from spool.smtpd.job import Job, Outcome
 from tests.doubles.locks import locked
 from tests.doubles.smtpd import Client, SmtpdProcess
 from tests.factories.spool import make_raw

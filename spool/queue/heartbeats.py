@@ -1,0 +1,55 @@
+"""Signs of life: a row for each process, which takes it away when it ends well. Touches no other rows.
+
+One that was killed cannot, and would look like one that hangs. So whoever gives a sign takes away what processes of
+its service on this host left that are no more.
+"""
+
+import os
+import socket
+from datetime import datetime, timedelta
+
+from spool.models import Heartbeat
+
+FORGET_AFTER = timedelta(minutes=10)  # whatever it was, also on another host
+QUIET = timedelta(seconds=15)  # longer than any service waits between two signs
+
+
+def name_of(service: str) -> str:
+    """This process."""
+    return f"{_prefix(service)}{os.getpid()}"[:255]
+
+
+def give(service: str, *, now: datetime, name: str = "") -> None:
+    """A sign of this process, or of `name`. Raises DatabaseError."""
+    Heartbeat.objects.update_or_create(name=name or name_of(service), defaults={"service": service, "at": now})
+    _forget(service, now=now)
+
+
+def withdraw(name: str) -> None:
+    """It ends. Raises DatabaseError."""
+    Heartbeat.objects.filter(name=name).delete()
+
+
+def _forget(service: str, *, now: datetime) -> None:
+    quiet = Heartbeat.objects.filter(service=service, at__lt=now - QUIET).values_list("name", "at")
+    gone = [name for name, at in quiet if at < now - FORGET_AFTER or _is_no_more(name, service)]
+    if gone:  # and still so
+        Heartbeat.objects.filter(name__in=gone, at__lt=now - QUIET).delete()
+
+
+def _is_no_more(name: str, service: str) -> bool:
+    """Whether `name` was a process of this host, and none has its number now."""
+    number = name.removeprefix(_prefix(service))
+    if number == name or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):  # somebody else's; no number of a process
+        pass
+    return False
+
+
+def _prefix(service: str) -> str:
+    return f"{service}:{socket.gethostname()}:"
