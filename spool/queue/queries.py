@@ -91,6 +91,13 @@ def ambiguous_attempts(domains: Iterable[str]) -> int:
     return of_domains(domains).filter(tries__outcome=Outcome.AMBIGUOUS).values("tries").count()
 
 
+def messages(rows: QuerySet[Delivery]) -> tuple[int, int]:
+    """How many messages went home with all of these deliveries, and how many messages there are."""
+    of_messages = rows.order_by().values("message").distinct()
+    total = of_messages.count()
+    return total - of_messages.exclude(state=DeliveryState.DELIVERED).count(), total
+
+
 def waiting(route: Route) -> QuerySet[Delivery]:
     """Deliveries of a route that the drain may still send on its own: not in review, not held by a person."""
     states = (DeliveryState.QUEUED, DeliveryState.LEASED)
