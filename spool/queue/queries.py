@@ -16,7 +16,10 @@ RATE_WINDOW = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Account:
-    """Every acceptance and what became of it; a merge is a second acceptance of a delivery counted once."""
+    """Every acceptance and what became of it, counted in deliveries: one for each recipient, of mail written here, too.
+
+    A merge is a second acceptance of a delivery counted once.
+    """
 
     accepted: int
     delivered: int
@@ -96,6 +99,15 @@ def messages(rows: QuerySet[Delivery]) -> tuple[int, int]:
     of_messages = rows.order_by().values("message").distinct()
     total = of_messages.count()
     return total - of_messages.exclude(state=DeliveryState.DELIVERED).count(), total
+
+
+def received_and_written(rows: QuerySet[Delivery]) -> tuple[int, int]:
+    """How many messages of these deliveries came from outside and how many a person wrote here; notices are neither."""
+    counts = rows.aggregate(
+        received=Count("message", distinct=True, filter=Q(message__author=None, message__peer__isnull=False)),
+        written=Count("message", distinct=True, filter=Q(message__author__isnull=False)),
+    )
+    return counts["received"], counts["written"]
 
 
 def waiting(route: Route) -> QuerySet[Delivery]:

@@ -49,7 +49,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True)
-        one = acts.add_parser("list", help="open and planned ones")
+        one = acts.add_parser("list", help="open and planned ones; counts are of deliveries")
         one.add_argument("--all", action="store_true", help="closed ones too")
         for act, what in ACTS.items():
             one = acts.add_parser(act, help=what)
