@@ -107,7 +107,7 @@ def _bars(frame: _Frame) -> SafeString:
         '<text class="course__name" x="0" y="{}">{}</text><text class="course__name" x="0" y="{}">{}</text>{}'
         '<path class="course__axis" d="M{} {}H{}"/>',
         BARS_FOOT - 16,
-        _("Arrivals"),
+        _("New"),
         BARS_FOOT - 1,
         _("per %(n)d min") % {"n": frame.course.minutes},
         bars,

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from spool.console.chart import NARROW, Moment, draw
 from spool.console.figures import Course, course
@@ -39,6 +40,8 @@ class Episode:
     status: RouteStatus
     outage: Outage | None
     steps: tuple[Step, ...]
+    received: int  # messages, as are `written`; the account counts deliveries
+    written: int
     account: Account
     in_review: int
     expires_soon: int  # of the whole route: mail of every outage
@@ -65,11 +68,14 @@ def of(route: Route, *, now: datetime) -> Episode:
     drawn = course(rows, start=start, end=end)
     waiting = rows.filter(state__in=UNFINISHED)
     headline, second = _words(status)
+    received, written = queries.received_and_written(rows)
     return Episode(
         route=route,
         status=status,
         outage=outage,
         steps=_steps(route, outage, changes),
+        received=received,
+        written=written,
         account=queries.account(outage=outage) if outage else _account_of(rows),
         in_review=waiting.filter(state=DeliveryState.REVIEW).count(),
         expires_soon=Delivery.objects.filter(EXPIRES_SOON, route=route).count(),
@@ -84,7 +90,7 @@ def of(route: Route, *, now: datetime) -> Episode:
 
 
 def _drawings(drawn: Course, moments: list[Moment]) -> tuple[SafeString, SafeString]:
-    label = _("Arrivals, held and delivered mail over time")
+    label = _("New, held and finished deliveries over time")
     return draw(drawn, moments, label=label), draw(drawn, moments, label=label, width=NARROW)
 
 
@@ -129,7 +135,7 @@ def _moments(changes: list[RouteChange]) -> list[Moment]:
 
 
 def _words(status: RouteStatus) -> tuple[str, str]:
-    counted = _("%(done)s of %(all)s messages delivered") % {
+    counted = _("%(done)s of %(all)s deliveries made") % {
         "done": f"{status.delivered:,}",
         "all": f"{status.total:,}",
     }
@@ -143,7 +149,8 @@ def _words(status: RouteStatus) -> tuple[str, str]:
             return _("The mail server was not checked just now."), _("New mail is kept here until it is.")
         return _("The mail server is working."), _("einbox is out of the path.")
     since = f"{timezone.localtime(status.since):%H:%M}"
-    kept = _("%(n)s messages are kept here.") % {"n": f"{status.held:,}"}
+    kept = ngettext("%(n)s delivery waits here.", "%(n)s deliveries wait here.", status.held)
+    kept %= {"n": f"{status.held:,}"}
     if status.state == RouteState.SUSPECT:
         return _("The mail server does not answer since %(time)s.") % {"time": since}, kept
     return _("The mail server is down since %(time)s.") % {"time": since}, kept

@@ -20,6 +20,7 @@ from audit.record import Target, record
 from audit.tags import Tag
 from spool.enums import MailboxKind, RecipientPolicy, RouteState, TlsPolicy, WhileUp
 from spool.models import Domain, Mailbox, Route, RouteHost
+from spool.queue import scope
 from spool.queue.addresses import AddressError, normalise, parse_domain
 
 
@@ -172,11 +173,10 @@ def change(name: str, settings: Settings, *, now: datetime) -> Domain:
     return domain
 
 
-def listed() -> list[Domain]:
-    """All protected domains by name, with routes and hosts."""
-    return list(
-        Domain.objects.select_related("route", "dropbox").prefetch_related("route__hosts", "dkim_keys").order_by("name")
-    )
+def listed(*, drills: bool = False) -> list[Domain]:
+    """All protected domains by name, with routes and hosts; with `drills` those of drills that are over, too."""
+    found = Domain.objects.select_related("route", "dropbox").prefetch_related("route__hosts", "dkim_keys")
+    return list((found if drills else found.exclude(pk__in=scope.past_drills())).order_by("name"))
 
 
 def _apply(domain: Domain, settings: Settings) -> None:

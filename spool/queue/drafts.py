@@ -1,7 +1,8 @@
 """What a person is writing: kept sealed, one person's only, saved without silently overwriting another tab.
 
-Decides nothing about recipients (spool.queue.recipients) or sending (spool.queue.submit). Draft and message share
-one id: a draft that became a message is found by it, so it is sent once.
+Decides nothing about recipients (spool.queue.recipients) or sending (spool.queue.submit). A draft begins with its
+first save, under a key that its page had before. Draft and message share one id: a draft that became a message is
+found by it, so it is sent once.
 """
 
 import json
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
 
@@ -18,7 +19,7 @@ from accounts.models.user import User
 from audit.escape import UNSTORABLE
 from audit.record import Target, record
 from audit.tags import Tag
-from spool.ids import decode
+from spool.ids import decode, new_id
 from spool.mime.filetypes import safe_name
 from spool.models import Draft, DraftAttachment, Mailbox, Message
 
@@ -26,7 +27,6 @@ MAX_FILES = 20
 MAX_OCTETS = 25_000_000  # of all files together
 MAX_BODY = 500_000  # characters
 MAX_LINE = 20_000  # characters of one address or subject line
-PRISTINE_AGE = timedelta(days=1)  # an opened page nobody wrote on is forgotten after this
 EVENT_PAUSE = timedelta(minutes=10)  # autosaves within it are one event
 
 
@@ -79,43 +79,47 @@ _TEXTS = ("to", "cc", "bcc", "subject", "body", "quote")
 
 @dataclass(frozen=True)
 class Opened:
-    """A draft as it is stored now; `version` comes back with the next save. `pristine`: nobody wrote on it yet."""
+    """A draft as it is stored now; `version` comes back with the next save.
+
+    Not `stored`: a page that nobody saved yet, whose draft has a key and no row; `coming` are its files.
+    """
 
     draft: Draft
     fields: Fields
-    pristine: bool = False
+    stored: bool = True
+    coming: tuple[DraftAttachment, ...] = ()
 
     @property
     def version(self) -> str:
-        return self.draft.updated_at.isoformat()
+        return self.draft.updated_at.isoformat() if self.stored else ""
 
     @property
-    def files(self) -> QuerySet[DraftAttachment]:
-        return self.draft.attachments.defer("sealed").order_by("pk")
+    def files(self) -> list[DraftAttachment]:
+        return list(self.draft.attachments.defer("sealed").order_by("pk")) if self.stored else list(self.coming)
 
 
 def _context(draft_id: int) -> str:
     return f"draft:{draft_id}"
 
 
-def _seal(draft_id: int, typed: Fields, *, pristine: bool = False, tab: str = "") -> bytes:
-    return seal(json.dumps({**asdict(typed), "pristine": pristine, "tab": tab}).encode(), _context(draft_id))
+def _seal(draft_id: int, typed: Fields, *, tab: str = "") -> bytes:
+    return seal(json.dumps({**asdict(typed), "tab": tab[:64]}).encode(), _context(draft_id))
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """`pristine`: nobody wrote on the page yet; `tab`: the page that saved last."""
+    """`tab`: the page that saved last. `untouched`: a page nobody wrote on, as einbox once stored them, too."""
 
     fields: Fields
-    pristine: bool
     tab: str
+    untouched: bool
 
 
 def _read(draft: Draft) -> _Stored:
     data = json.loads(unseal(bytes(draft.sealed), _context(draft.pk)))
     known = {field.name for field in fields(Fields)}
     typed = Fields(**{key: value for key, value in data.items() if key in known})
-    return _Stored(typed, bool(data.get("pristine")), str(data.get("tab", "")))
+    return _Stored(typed, str(data.get("tab", "")), bool(data.get("pristine")))
 
 
 def senders(user: User) -> QuerySet[Mailbox]:
@@ -142,32 +146,49 @@ def begin(
     typed: Fields,
     *,
     now: datetime,
+    key: int | None = None,
     parent: Message | None = None,
-    files: Iterable[tuple[str, str, bytes]] = (),
+    files: Iterable[tuple[DraftAttachment, bytes]] = (),
+    tab: str = "",
 ) -> Draft:
-    """A page to write on. An answer to `parent` that was begun before is taken up again."""
+    """Store the first words of a page under its `key`, with the `files` that came along. Saved twice it is one draft.
+
+    Raises DraftError, DraftConflictError if `parent` is being answered on another page, DraftMissingError if the
+    page was sent.
+    """
     sender(user, mailbox.pk)
-    with transaction.atomic():
-        _forget_pristine(user, now=now)
-        earlier = next((one for one in _answers(user, parent) if _read(one).fields.kind == typed.kind), None)
-        if earlier is not None:
-            return earlier
-        draft = Draft(user=user, mailbox=mailbox, in_reply_to=parent, updated_at=now)
-        draft.sealed = _seal(draft.pk, typed.cleaned(), pristine=True)
-        draft.save(force_insert=True)
-    for name, kind, data in files:
-        attach(user, draft, name=name, content_type=kind, data=data, by_writer=False)
+    wanted = typed.cleaned()
+    draft = Draft(pk=new_id() if key is None else key, user=user, mailbox=mailbox, in_reply_to=parent, updated_at=now)
+    draft.sealed = _seal(draft.pk, wanted, tab=tab)
+    for file, data in files:
+        file.sealed = _seal_file(file, data)  # slow: before the transaction
+    try:
+        _insert(draft, wanted, [file for file, _data in files], now=now)
+    except IntegrityError:  # another press on the same page came first
+        return save(user, draft, wanted, version="", now=now, mailbox=mailbox, tab=tab).draft
     return draft
 
 
-def _answers(user: User, parent: Message | None) -> QuerySet[Draft]:
-    return Draft.objects.filter(user=user, in_reply_to=parent) if parent else Draft.objects.none()
+@transaction.atomic
+def _insert(draft: Draft, typed: Fields, files: list[DraftAttachment], *, now: datetime) -> None:
+    earlier = answer_to(draft.user, draft.in_reply_to, typed.kind)
+    if earlier is not None and earlier.draft.pk != draft.pk:
+        raise DraftConflictError(earlier)
+    draft.save(force_insert=True)
+    if Message.objects.filter(pk=draft.pk).exists():  # asked last: who sends it deletes the row and writes this at once
+        raise DraftMissingError
+    for file in files:
+        _add(draft, file)
+    record(Tag.DRAFT_SAVED, target=_target(draft), detail={"mailbox": draft.mailbox.address}, at=now)
 
 
-def _forget_pristine(user: User, *, now: datetime) -> None:
-    for old in Draft.objects.filter(user=user, updated_at__lt=now - PRISTINE_AGE):
-        if _read(old).pristine:
-            old.delete()
+def answer_to(user: User, parent: Message | None, kind: str) -> Opened | None:
+    """His draft that answers `parent` in this way, if he began one."""
+    if parent is None:
+        return None
+    rows = Draft.objects.filter(user=user, in_reply_to=parent).select_related("mailbox__domain__route").order_by("pk")
+    found = (Opened(row, _read(row).fields) for row in rows)
+    return next((one for one in found if one.fields.kind == kind), None)
 
 
 def get(user: User, public_id: str) -> Opened:
@@ -179,8 +200,7 @@ def get(user: User, public_id: str) -> Opened:
     draft = Draft.objects.filter(user=user, pk=key).select_related("mailbox__domain__route", "in_reply_to").first()
     if draft is None:
         raise DraftMissingError
-    stored = _read(draft)
-    return Opened(draft, stored.fields, stored.pristine)
+    return Opened(draft, _read(draft).fields)
 
 
 def sent(user: User, public_id: str) -> Message | None:
@@ -192,9 +212,9 @@ def sent(user: User, public_id: str) -> Message | None:
 
 
 def kept(user: User) -> list[Opened]:
-    """His drafts, newest first, without pages nobody wrote on."""
+    """His drafts, newest first."""
     rows = [(draft, _read(draft)) for draft in Draft.objects.filter(user=user).order_by("-updated_at")[:100]]
-    return [Opened(draft, stored.fields) for draft, stored in rows if not stored.pristine]
+    return [Opened(draft, stored.fields) for draft, stored in rows if not stored.untouched]
 
 
 @transaction.atomic
@@ -221,15 +241,15 @@ def save(
     wanted = replace(typed, kind=before.kind, quote=before.quote).cleaned()
     box = row.mailbox if mailbox is None or mailbox.pk == row.mailbox_id else sender(user, mailbox.pk)
     if wanted == before and box.pk == row.mailbox_id:
-        return Opened(row, before, stored.pristine)
+        return Opened(row, before)
     if version != row.updated_at.isoformat() and (not tab or tab != stored.tab):
         raise DraftConflictError(Opened(row, before))
     last = row.updated_at
     row.mailbox = box
     row.updated_at = max(now, last + timedelta(microseconds=1))
-    row.sealed = _seal(row.pk, wanted, tab=tab[:64])
+    row.sealed = _seal(row.pk, wanted, tab=tab)
     row.save(update_fields=["mailbox", "updated_at", "sealed"])
-    if stored.pristine or now - last > EVENT_PAUSE:
+    if now - last > EVENT_PAUSE:
         record(Tag.DRAFT_SAVED, target=_target(row), detail={"mailbox": box.address}, at=now)
     return Opened(row, wanted)
 
@@ -248,41 +268,38 @@ def discard(user: User, draft: Draft, *, now: datetime) -> None:
     row.delete()
 
 
-def attach(
-    user: User, draft: Draft, *, name: str, content_type: str, data: bytes, by_writer: bool = True
-) -> DraftAttachment:
-    """Add a file, sealed; by the writer's hand it makes the draft worth keeping.
-
-    Raises DraftError beyond MAX_FILES or MAX_OCTETS, DraftMissingError.
-    """
-    kind = content_type[:100] if content_type.isascii() and content_type.isprintable() else "application/octet-stream"
-    file = DraftAttachment(name=safe_name(name[:200], kind, 1)[:200], content_type=kind, size=len(data))
-    file.sealed = seal(data, f"draft-attachment:{file.pk}")  # slow: before the transaction
+def attach(user: User, draft: Draft, *, name: str, content_type: str, data: bytes) -> DraftAttachment:
+    """Add a file, sealed. Raises DraftError beyond MAX_FILES or MAX_OCTETS, DraftMissingError."""
+    file = describe(name, content_type, len(data))
+    file.sealed = _seal_file(file, data)  # slow: before the transaction
     with transaction.atomic():
         row = Draft.objects.select_for_update().filter(pk=draft.pk, user=user).first()
         if row is None:
             raise DraftMissingError
-        present = row.attachments.aggregate(octets=Sum("size"))["octets"] or 0
-        if row.attachments.count() >= MAX_FILES:
-            raise DraftError(_("A message holds %(most)d files at most.") % {"most": MAX_FILES})
-        if present + len(data) > MAX_OCTETS:
-            raise DraftError(
-                _("%(name)s was not added: all files together may have 25 MB at most.") % {"name": file.name}
-            )
-        file.draft = row
-        file.save(force_insert=True)
-        if by_writer:
-            _keep(row)
-        _record_file(Tag.DRAFT_FILE_ADDED, row, file)
+        _add(row, file)
     return file
 
 
-def _keep(row: Draft) -> None:
-    """No longer a page that nobody wrote on."""
-    stored = _read(row)
-    if stored.pristine:
-        row.sealed = _seal(row.pk, stored.fields, tab=stored.tab)
-        row.save(update_fields=["sealed"])
+def describe(name: str, content_type: str, size: int, *, key: int | None = None) -> DraftAttachment:
+    """A file as it will be stored, still without its octets."""
+    kind = content_type[:100] if content_type.isascii() and content_type.isprintable() else "application/octet-stream"
+    harmless = safe_name(name[:200], kind, 1)[:200]
+    return DraftAttachment(pk=new_id() if key is None else key, name=harmless, content_type=kind, size=size)
+
+
+def _seal_file(file: DraftAttachment, data: bytes) -> bytes:
+    return seal(data, f"draft-attachment:{file.pk}")
+
+
+def _add(row: Draft, file: DraftAttachment) -> None:
+    present = row.attachments.aggregate(octets=Sum("size"))["octets"] or 0
+    if row.attachments.count() >= MAX_FILES:
+        raise DraftError(_("A message holds %(most)d files at most.") % {"most": MAX_FILES})
+    if present + file.size > MAX_OCTETS:
+        raise DraftError(_("%(name)s was not added: all files together may have 25 MB at most.") % {"name": file.name})
+    file.draft = row
+    file.save(force_insert=True)
+    _record_file(Tag.DRAFT_FILE_ADDED, row, file)
 
 
 def detach(user: User, draft: Draft, file_id: str) -> None:

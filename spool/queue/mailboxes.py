@@ -15,6 +15,7 @@ from audit.record import Target, record
 from audit.tags import Tag
 from spool.enums import UNFINISHED, MailboxKind
 from spool.models import Domain, Draft, LearnedAddress, Mailbox, MailboxAlias, MailboxMember, Message
+from spool.queue import scope
 from spool.queue.addresses import AddressError, normalise, normalise_alias
 
 NAME_LENGTH = 200
@@ -177,11 +178,11 @@ def restore(mailbox: Mailbox, *, reason: str, now: datetime) -> None:
     record(Tag.MAILBOX_RESTORED, target=_target(mailbox), detail={"reason": reason[:REASON_LENGTH]}, at=now)
 
 
-def listed(domain: Domain | None = None) -> list[Mailbox]:
-    """Mailboxes of protected domains by address, with user, aliases and members."""
+def listed(*, drills: bool = False) -> list[Mailbox]:
+    """Mailboxes of protected domains by address, with user, aliases and members; `drills`: of past ones, too."""
     there = Mailbox.objects.filter(domain__removed_at__isnull=True)
     mailboxes = there.select_related("user", "domain").prefetch_related("aliases", "members__user")
-    return list((mailboxes.filter(domain=domain) if domain else mailboxes).order_by("address"))
+    return list((mailboxes if drills else mailboxes.exclude(domain__in=scope.past_drills())).order_by("address"))
 
 
 @transaction.atomic

@@ -16,7 +16,10 @@ RATE_WINDOW = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Account:
-    """Every acceptance and what became of it; a merge is a second acceptance of a delivery counted once."""
+    """Every acceptance and what became of it, counted in deliveries: one for each recipient, of mail written here, too.
+
+    A merge is a second acceptance of a delivery counted once.
+    """
 
     accepted: int
     delivered: int
@@ -89,6 +92,22 @@ def account(*, outage: Outage | None = None, domains: Iterable[str] | None = Non
 def ambiguous_attempts(domains: Iterable[str]) -> int:
     """Attempts for these domains that ended without an answer after the final dot."""
     return of_domains(domains).filter(tries__outcome=Outcome.AMBIGUOUS).values("tries").count()
+
+
+def messages(rows: QuerySet[Delivery]) -> tuple[int, int]:
+    """How many messages went home with all of these deliveries, and how many messages there are."""
+    of_messages = rows.order_by().values("message").distinct()
+    total = of_messages.count()
+    return total - of_messages.exclude(state=DeliveryState.DELIVERED).count(), total
+
+
+def received_and_written(rows: QuerySet[Delivery]) -> tuple[int, int]:
+    """How many messages of these deliveries came from outside and how many a person wrote here; notices are neither."""
+    counts = rows.aggregate(
+        received=Count("message", distinct=True, filter=Q(message__author=None, message__peer__isnull=False)),
+        written=Count("message", distinct=True, filter=Q(message__author__isnull=False)),
+    )
+    return counts["received"], counts["written"]
 
 
 def waiting(route: Route) -> QuerySet[Delivery]:

@@ -1,4 +1,5 @@
 """Which routes and domains a process may act on: a drill's processes on the drill's only, all others on the rest.
+And which drills are over, so that lists need not show them.
 
 A drill runs on the product's own database beside the running product, yet must never contact a real host.
 """
@@ -7,7 +8,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from spool.enums import UNFINISHED, DeliveryState
-from spool.models import Delivery, Domain, Outage, Route
+from spool.models import Delivery, Domain, Mailbox, Outage, Route
 
 
 def routes() -> QuerySet[Route]:
@@ -24,6 +25,12 @@ def domains() -> QuerySet[Domain]:
     if settings.DRILL_DOMAIN:
         return Domain.objects.filter(name=settings.DRILL_DOMAIN)
     return Domain.objects.filter(is_drill=False)
+
+
+def past_drills() -> QuerySet[Domain]:
+    """The domains of drills that are over. While a drill's people can log in, it is not, whatever became of it."""
+    people = Mailbox.objects.filter(domain=OuterRef("pk"), user__is_active=True)
+    return Domain.everything.filter(~Q(Exists(people)), is_drill=True)
 
 
 def gone() -> Q:

@@ -56,7 +56,7 @@ def _unread(counted: Counts, *, folder: str, box: Mailbox | None, page: listing.
     """Of the whole inbox or mailbox, as the side nav says it; of the page in a folder, which has no such count."""
     if folder != "inbox":
         return sum(line.unread for line in page.lines)
-    return counted.unread.get(box.pk, 0) if box else sum(counted.unread.values())
+    return counted.unread.get(box.pk, 0) if box else counted.unread_in_all
 
 
 @require_safe

@@ -1,5 +1,7 @@
-"""The lines of the emergency inbox: one per (message, mailbox), newest first, by keyset pages.
+"""The lines of the emergency inbox: one per message, newest first, by keyset pages.
 
+A message that came to several mailboxes of one person is one line in the lists of all his mail, and one in the list
+of each shared mailbox; it leaves when its last delivery to these mailboxes went home.
 Reads envelope and list columns and the sealed snippet, never a content column, and asks a fixed number of
 queries whatever the length of the page.
 """
@@ -33,10 +35,9 @@ FOLDERS: dict[str, Q] = {
     "trash": Q(mark__trashed=True),
 }
 _COLUMNS = (
-    "id", "visible_at", "finished_at", "state", "mailbox_id", "mailbox__name", "mailbox__address", "mailbox__kind",
-    "message_id", "message__subject", "message__from_name", "message__from_address", "message__snippet",
-    "message__content_key", "message__attachment_count", "message__parse_state", "message__reverse_path",
-    "message__author_id",
+    "id", "visible_at", "finished_at", "state", "message_id", "message__subject", "message__from_name",
+    "message__from_address", "message__snippet", "message__content_key", "message__attachment_count",
+    "message__parse_state", "message__reverse_path", "message__author_id",
 )  # fmt: skip
 
 
@@ -44,7 +45,6 @@ _COLUMNS = (
 class Line:
     """One line of the list. `warning` is None for mail that looks as it should."""
 
-    name: str  # unique in a list: message and mailbox
     public_id: str
     at: datetime
     sender: str
@@ -53,7 +53,7 @@ class Line:
     files: int
     unread: bool
     starred: bool
-    mailbox: str  # name of a shared mailbox; empty for his own
+    mailboxes: tuple[str, ...]  # names of the shared mailboxes of this list that it waits in
     answered_at: datetime | None = None
     warning: Warning_ | None = None
     delivered_at: datetime | None = None  # set: the line is leaving
@@ -88,32 +88,44 @@ def _visible(user: User, folder: str, box: Mailbox | None) -> QuerySet[Delivery]
     return found.filter(FOLDERS[folder])
 
 
-def _first_of_line(states: Sequence[str]) -> Exists:
-    """Whether a later delivery of the same message to the same mailbox stands for the line."""
+def _boxes(user: User, box: Mailbox | None) -> frozenset[int]:
+    """The mailboxes that a list is of."""
+    return access.mailbox_keys(user) if box is None else frozenset({box.pk})
+
+
+def _of_line(boxes: frozenset[int], states: Sequence[str]) -> QuerySet[Delivery]:
+    """The deliveries in these states that share a line with the one looked at."""
+    return Delivery.objects.filter(
+        message=OuterRef("message"), mailbox__in=boxes, state__in=states, visible_at__isnull=False
+    )
+
+
+def _first_of_line(boxes: frozenset[int], states: Sequence[str]) -> Exists:
+    """Whether a later delivery stands for the line."""
     return Exists(
-        Delivery.objects.filter(
-            message=OuterRef("message"), mailbox=OuterRef("mailbox"), state__in=states, visible_at__isnull=False
-        ).filter(Q(visible_at__gt=OuterRef("visible_at")) | Q(visible_at=OuterRef("visible_at"), pk__gt=OuterRef("pk")))
+        _of_line(boxes, states).filter(
+            Q(visible_at__gt=OuterRef("visible_at")) | Q(visible_at=OuterRef("visible_at"), pk__gt=OuterRef("pk"))
+        )
     )
 
 
 def page(user: User, *, folder: str = "inbox", box: Mailbox | None = None, after: str = "", size: int = PAGE) -> Page:
     """One page of lines. Raises CursorError when `after` is not a cursor."""
-    return _page(user, _visible(user, folder, box), after=after, size=size)
+    return _page(user, _visible(user, folder, box), boxes=_boxes(user, box), after=after, size=size)
 
 
 def found(user: User, matching: RawSQL, *, after: str = "", size: int = PAGE) -> Page:
     """One page of lines of any folder whose messages `matching` (a subquery of ids) names. Raises CursorError."""
-    return _page(user, _of(user).filter(message__in=matching), after=after, size=size)
+    return _page(user, _of(user).filter(message__in=matching), boxes=_boxes(user, None), after=after, size=size)
 
 
-def _page(user: User, found: QuerySet[Delivery], *, after: str, size: int) -> Page:
-    found = found.filter(state__in=UNFINISHED).exclude(_first_of_line(UNFINISHED))
+def _page(user: User, found: QuerySet[Delivery], *, boxes: frozenset[int], after: str, size: int) -> Page:
+    found = found.filter(state__in=UNFINISHED).exclude(_first_of_line(boxes, UNFINISHED))
     if after:
         at, key = _read_cursor(after)
         found = found.filter(Q(visible_at__lt=at) | Q(visible_at=at, pk__lt=key))
     rows = list(_rows(found.order_by("-visible_at", "-id"))[: size + 1])
-    lines = _lines(user, rows[:size])
+    lines = _lines(user, rows[:size], boxes)
     return Page(lines, lines[-1].position if len(rows) > size else "")
 
 
@@ -122,15 +134,10 @@ def leaving(user: User, *, now: datetime, folder: str = "inbox", box: Mailbox | 
     just_now = just_delivered(now)
     if not access.deliveries(user).filter(just_now).exists():  # nearly always: spare the rest
         return ()
-    still_here = Exists(
-        Delivery.objects.filter(
-            message=OuterRef("message"), mailbox=OuterRef("mailbox"), state__in=UNFINISHED, visible_at__isnull=False
-        )
-    )
-    gone = (DeliveryState.DELIVERED,)
-    found = _visible(user, folder, box).filter(just_now)
-    rows = _rows(found.exclude(still_here).exclude(_first_of_line(gone)).order_by("-visible_at", "-id"))[:PAGE]
-    return tuple(replace(line, unread=False) for line in _lines(user, list(rows)))
+    boxes, gone = _boxes(user, box), (DeliveryState.DELIVERED,)
+    found = _visible(user, folder, box).filter(just_now).exclude(Exists(_of_line(boxes, UNFINISHED)))
+    rows = _rows(found.exclude(_first_of_line(boxes, gone)).order_by("-visible_at", "-id"))[:PAGE]
+    return tuple(replace(line, unread=False) for line in _lines(user, list(rows), boxes))
 
 
 def just_delivered(now: datetime) -> Q:
@@ -150,12 +157,26 @@ def _rows(found: QuerySet[Delivery]) -> QuerySet[Delivery, dict[str, Any]]:
     return rows
 
 
-def _lines(user: User, rows: list[dict[str, Any]]) -> tuple[Line, ...]:
+def _lines(user: User, rows: list[dict[str, Any]], boxes: frozenset[int]) -> tuple[Line, ...]:
     if not rows:
         return ()
     around = Surroundings.load(row["message__from_name"] for row in rows)
-    answered = _answered(user, {row["message_id"] for row in rows})
-    return tuple(_line(row, around, answered) for row in rows)
+    keys = {row["message_id"] for row in rows}
+    answered, shared = _answered(user, keys), _shared(boxes, keys)
+    return tuple(_line(row, around, answered, shared) for row in rows)
+
+
+def _shared(boxes: frozenset[int], keys: set[int]) -> dict[int, tuple[str, ...]]:
+    """Per message the names of the shared ones among these mailboxes that it waits in."""
+    waits = Delivery.objects.filter(
+        message__in=keys, mailbox__in=boxes, mailbox__kind=MailboxKind.SHARED, state__in=UNFINISHED
+    )
+    found: dict[int, tuple[str, ...]] = {}
+    columns = ("message_id", "mailbox__name", "mailbox__address")
+    for row in waits.filter(visible_at__isnull=False).values(*columns).distinct().order_by(*columns):
+        key = row["message_id"]
+        found[key] = (*found.get(key, ()), row["mailbox__name"] or row["mailbox__address"])
+    return found
 
 
 def _answered(user: User, keys: set[int]) -> dict[int, datetime]:
@@ -163,12 +184,12 @@ def _answered(user: User, keys: set[int]) -> dict[int, datetime]:
     return dict(mine.values_list("in_reply_to_id", "accepted_at"))
 
 
-def _line(row: dict[str, Any], around: Surroundings, answered: dict[int, datetime]) -> Line:
+def _line(
+    row: dict[str, Any], around: Surroundings, answered: dict[int, datetime], shared: dict[int, tuple[str, ...]]
+) -> Line:
     key, at = row["message_id"], row["visible_at"]
     address = row["message__from_address"] or row["message__reverse_path"]
-    shared = row["mailbox__kind"] == MailboxKind.SHARED
     return Line(
-        name=f"{encode(key)}-{row['mailbox_id']}",
         public_id=encode(key),
         at=at,
         sender=row["message__from_name"] or address,
@@ -177,7 +198,7 @@ def _line(row: dict[str, Any], around: Surroundings, answered: dict[int, datetim
         files=row["message__attachment_count"],
         unread=row["read_at"] is None,
         starred=bool(row["starred"]),
-        mailbox=(row["mailbox__name"] or row["mailbox__address"]) if shared else "",
+        mailboxes=shared.get(key, ()),
         answered_at=answered.get(key),
         warning=None if row["message__author_id"] else judge(row["message__from_name"], address, around=around),
         delivered_at=row["finished_at"],

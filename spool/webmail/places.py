@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -47,17 +47,21 @@ class Counts:
 
     @cached_property
     def unread(self) -> dict[int, int]:
-        """Unread lines of the inbox per mailbox, in one query: a line is a (message, mailbox)."""
+        """Unread messages per mailbox, in one query: each is a line in the list of that mailbox."""
+        rows = self._unread_deliveries().values_list("mailbox").annotate(lines=Count("message", distinct=True))
+        return dict(rows)
+
+    @cached_property
+    def unread_in_all(self) -> int:
+        """Unread lines of the inbox: a message that came to several mailboxes is one of them."""
+        if len(self.unread) < 2:
+            return sum(self.unread.values())
+        return self._unread_deliveries().values("message").distinct().count()
+
+    def _unread_deliveries(self) -> QuerySet[Delivery]:
         put_away = Q(read_at__isnull=False) | Q(archived=True) | Q(trashed=True) | Q(junk=True)
         seen = Overlay.objects.filter(put_away, user=self.user, message=OuterRef("message"))
-        rows = (
-            access.deliveries(self.user)
-            .filter(~Exists(seen), state__in=UNFINISHED)
-            .order_by()
-            .values_list("mailbox")
-            .annotate(lines=Count("message", distinct=True))
-        )
-        return dict(rows)
+        return access.deliveries(self.user).filter(~Exists(seen), state__in=UNFINISHED).order_by()
 
     @cached_property
     def waiting(self) -> int:
@@ -82,7 +86,7 @@ def of(counts: Counts) -> Places:
             )
             for box in shared
         ),
-        unread=sum(unread.values()),
+        unread=counts.unread_in_all,
         waiting=counts.waiting,
     )
 

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django_otp import devices_for_user
 
 from accounts.models import User
-from spool.enums import DeliveryState
-from spool.models import Delivery, Outage
+from spool.models import Outage
+from spool.queue import queries
 from spool.webmail import access
 from spool.webmail.status import routes_of
 
@@ -59,10 +58,5 @@ def _last_outage(user: User) -> LastOutage | None:
     outage = Outage.objects.filter(route__in=routes_of(user), closed_at__isnull=False).order_by("-closed_at").first()
     if outage is None or outage.closed_at is None:
         return None
-    mine = access.deliveries(user).filter(outage=outage)
-    return LastOutage(outage.opened_at, outage.closed_at, _lines(mine), _lines(mine, DeliveryState.DELIVERED))
-
-
-def _lines(found: "QuerySet[Delivery]", state: str = "") -> int:
-    chosen = found.filter(state=state) if state else found
-    return chosen.order_by().values("message", "mailbox").distinct().count()
+    delivered, total = queries.messages(access.deliveries(user).filter(outage=outage))
+    return LastOutage(outage.opened_at, outage.closed_at, total, delivered)

@@ -13,7 +13,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from spool.enums import WORST_FIRST, DeliveryState, RouteState
+from spool.enums import WORST_FIRST, RouteState
 from spool.models import Delivery, Outage, Route
 from spool.queue import queries, scope
 
@@ -91,12 +91,8 @@ def _progress(user: User | None, outage: Outage | None) -> tuple[int, int]:
     """How many of the person's messages of this outage went home, and how many there are."""
     if outage is None or user is None:
         return 0, 0
-    mine = Delivery.objects.filter(
-        Q(mailbox__user=user) | Q(mailbox__members__user=user),
-        outage=outage,
-        visible_at__isnull=False,
-    ).distinct()
-    return mine.filter(state=DeliveryState.DELIVERED).count(), mine.count()
+    his = Q(mailbox__user=user) | Q(mailbox__members__user=user)
+    return queries.messages(Delivery.objects.filter(his, outage=outage, visible_at__isnull=False))
 
 
 def words(known: Facts) -> StatusLine:

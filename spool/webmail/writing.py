@@ -1,7 +1,8 @@
-"""Pages to write on: compose, reply, forward, and the draft behind them. Works without a script.
+"""The page to write on and the draft behind it: save, files, send. Works without a script.
 
-Every page is a draft with an address of its own, so that reload, back and a second tab come to the same words, and
-the same draft is sent once. What may be sent is decided by spool.queue.submit.
+Every page has an address of its own, so that reload, back and a second tab come to the same words, and the same
+draft is sent once. Its draft begins with the first save; what the page starts with is spool.webmail.starting's
+business, what may be sent that of spool.queue.submit.
 """
 
 import secrets
@@ -15,88 +16,31 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import User
-from audit.tags import Tag
-from spool.mime.parse import PartMissingError
-from spool.models import Mailbox, Message
-from spool.queue import content, drafts, parsing, submit
+from spool.models import Mailbox
+from spool.queue import drafts, submit
 from spool.queue.drafts import DraftConflictError, DraftError, DraftMissingError, Fields, Opened
 from spool.queue.queries import writing_open
 from spool.queue.recipients import Plan, Problem
-from spool.webmail import access, answer
+from spool.webmail import starting
 from spool.webmail.reader import reader
 
 LINES = ("to", "cc", "bcc", "subject", "body")
 SHOWN = 8  # recipients in the panel before "and 3 more"
 
 
-def _closed(request: HttpRequest, status: int = 200) -> HttpResponse:
-    return render(request, "spool/writing_closed.html", {"nav_here": "write"}, status=status)
-
-
-def _page(public_id: str) -> str:
-    return reverse("spool:draft", args=[public_id])
-
-
-@require_safe
-def compose(request: HttpRequest) -> HttpResponse:
-    """An empty page. `?to=` fills the first line."""
-    user = reader(request)
-    box = _first_open(user)
-    if box is None:
-        return _closed(request)
-    draft = drafts.begin(user, box, Fields(to=request.GET.get("to", "")[:1000]), now=timezone.now())
-    return HttpResponseRedirect(_page(draft.public_id))
-
-
-def _first_open(user: User) -> Mailbox | None:
-    boxes = drafts.senders(user).select_related("domain__route")
-    return next((box for box in boxes if writing_open(box.domain.route)), None)
-
-
-@require_safe
-def answer_to(request: HttpRequest, public_id: str, kind: str) -> HttpResponse:
-    """A page that answers or passes on a message he may read; opening it counts as reading."""
-    user = reader(request)
-    message = access.message(user, public_id)
-    box = _mailbox_for(user, message)
-    if box is None or not writing_open(box.domain.route):
-        return _closed(request)
-    message = access.open_message(user, public_id, tag=Tag.MESSAGE_READ, now=timezone.now())
-    parsed = parsing.load(message)
-    typed = answer.start(kind, parsed, own=answer.own_addresses(user), mailbox=box)
-    files = _carried(message) if kind == "forward" else []
+def _opened(request: HttpRequest, user: User, public_id: str) -> Opened:
+    """The draft, or the page that will be one. Raises DraftMissingError, DraftError, Http404."""
     try:
-        draft = drafts.begin(user, box, typed, now=timezone.now(), parent=message, files=files)
-    except DraftError as error:
-        notes.error(request, str(error))
-        return HttpResponseRedirect(reverse("spool:outbox"))
-    return HttpResponseRedirect(_page(draft.public_id))
+        return drafts.get(user, public_id)
+    except DraftMissingError:
+        return starting.page(request, user, public_id)
 
 
-def _mailbox_for(user: User, message: Message) -> Mailbox | None:
-    """The mailbox it came to, his own before shared ones; for his own mail the one he wrote it from."""
-    came = access.deliveries(user).filter(message=message).order_by("mailbox__kind", "pk")
-    wanted = came.values_list("mailbox", flat=True).first() or message.author_mailbox_id or 0
-    boxes = drafts.senders(user).select_related("domain__route")
-    return boxes.filter(pk=wanted).first() or boxes.first()
-
-
-def _carried(message: Message) -> list[tuple[str, str, bytes]]:
-    """The files of a forwarded message, as far as they fit; the page shows which came along."""
-    found, room = [], drafts.MAX_OCTETS
-    for part in parsing.load(message).attachments[: drafts.MAX_FILES]:
-        if part.size > room:
-            continue
-        try:
-            _part, data = parsing.load_part(message, part.index)
-        except (PartMissingError, content.ContentError):
-            continue
-        room -= len(data)
-        found.append((part.name, part.declared_type, data))
-    return found
+def _page(request: HttpRequest, opened: Opened, name: str = "draft") -> str:
+    return reverse(f"spool:{name}", args=[opened.draft.public_id]) + starting.query(request, opened)
 
 
 def _gone(user: User, public_id: str) -> str:
@@ -117,13 +61,19 @@ def draft(request: HttpRequest, public_id: str) -> HttpResponse:
     """The page of one draft; its buttons post here with `act`: save, attach, remove:…, discard, send."""
     user = reader(request)
     try:
-        return _draft(request, user, drafts.get(user, public_id))
+        opened = _opened(request, user, public_id)
+        return _draft(request, user, opened)
     except DraftMissingError:  # also when another press sent it a moment ago
         return HttpResponseRedirect(_gone(user, public_id))
+    except DraftError as error:  # of a message too long to be quoted
+        notes.error(request, str(error))
+        return HttpResponseRedirect(reverse("spool:outbox"))
 
 
 def _draft(request: HttpRequest, user: User, opened: Opened) -> HttpResponse:
     if request.method != "POST":
+        if not opened.stored and not starting.writing_open_for(opened.draft.mailbox):
+            return starting.closed(request)
         return _form(request, user, opened)
     act = request.POST.get("act", "save")
     if act == "discard":
@@ -137,15 +87,25 @@ def _draft(request: HttpRequest, user: User, opened: Opened) -> HttpResponse:
         mine = Opened(conflict.theirs.draft, typed)
         return _form(request, user, mine, theirs=conflict.theirs.fields, status=409)
     except DraftError as error:
-        mine = Opened(opened.draft, typed)
+        mine = replace(opened, fields=typed)
         return _form(request, user, mine, problems=(Problem("body", str(error)),), status=422)
     return _act(request, user, opened, act)
 
 
 def _save(request: HttpRequest, user: User, opened: Opened, typed: Fields) -> Opened:
     mailbox = drafts.sender(user, request.POST["mailbox"]) if request.POST.get("mailbox") else None
-    version, tab = request.POST.get("version", ""), request.POST.get("tab", "")
-    return drafts.save(user, opened.draft, typed, version=version, now=timezone.now(), mailbox=mailbox, tab=tab)
+    version, tab, now = request.POST.get("version", ""), request.POST.get("tab", ""), timezone.now()
+    if opened.stored:
+        return drafts.save(user, opened.draft, typed, version=version, now=now, mailbox=mailbox, tab=tab)
+    if _untouched(request, opened, typed, mailbox):
+        return opened
+    return starting.store(user, opened, typed, mailbox=mailbox, now=now, tab=tab)
+
+
+def _untouched(request: HttpRequest, opened: Opened, typed: Fields, mailbox: Mailbox | None) -> bool:
+    """Whether nothing was done on a page that is not stored: then there is nothing to keep either."""
+    same = typed.cleaned() == opened.fields and mailbox in {None, opened.draft.mailbox}
+    return same and request.POST.get("act", "save") == "save" and not request.FILES
 
 
 def _act(request: HttpRequest, user: User, opened: Opened, act: str) -> HttpResponse:
@@ -156,7 +116,7 @@ def _act(request: HttpRequest, user: User, opened: Opened, act: str) -> HttpResp
         return _form(request, user, opened, problems=problems, status=422)
     if act == "send":
         return _send(request, user, opened)
-    return HttpResponseRedirect(_page(opened.draft.public_id))
+    return HttpResponseRedirect(_page(request, opened))
 
 
 def _attach(request: HttpRequest, user: User, opened: Opened) -> tuple[Problem, ...]:
@@ -189,7 +149,7 @@ def save(request: HttpRequest, public_id: str) -> HttpResponse:
     """Autosave: JSON with the new version, the words beside Send, and the panel of recipients."""
     user = reader(request)
     try:
-        opened = drafts.get(user, public_id)
+        opened = _opened(request, user, public_id)
         opened = _save(request, user, opened, _typed(request, opened.fields))
     except DraftMissingError:
         return JsonResponse({"sent": _gone(user, public_id)}, status=410)
@@ -204,8 +164,8 @@ def save(request: HttpRequest, public_id: str) -> HttpResponse:
 
 
 def _saved(opened: Opened) -> str:
-    """Nothing on a page the writer has not touched."""
-    if opened.pristine:
+    """Nothing on a page that is not stored."""
+    if not opened.stored:
         return ""
     return _("Draft saved %(time)s") % {"time": f"{timezone.localtime(opened.draft.updated_at):%H:%M}"}
 
@@ -236,8 +196,10 @@ def _form(
     planned = submit.preview(typed, box)
     context = {
         "opened": opened,
+        "page_url": _page(request, opened),
+        "save_url": _page(request, opened, "draft-save"),
         "fields": typed,
-        "files": list(opened.files),
+        "files": opened.files,
         "senders": list(drafts.senders(user)),
         "box": box,
         "open": writing_open(box.domain.route),

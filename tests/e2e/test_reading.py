@@ -66,6 +66,10 @@ HOSTILE = """<html><head><meta http-equiv="refresh" content="0;url=http://t.exam
 <iframe src="http://t.example.test/f"></iframe><p id="said">Still readable</p></body></html>"""
 
 
+LOOK = """frame => { const look = getComputedStyle(frame);
+  return [look.filter, parseFloat(look.borderTopWidth), look.backgroundColor] }"""
+
+
 def test_a_hostile_body_runs_nothing_and_fetches_nothing(tab: MakeTab) -> None:
     scene = play(mails=False)
     raw = letter("Mallory <m@evil.example.com>", "Invoice", "x", html=HOSTILE)
@@ -77,6 +81,30 @@ def test_a_hostile_body_runs_nothing_and_fetches_nothing(tab: MakeTab) -> None:
     expect(page.get_by_text("2 remote pictures not loaded")).to_be_visible()
     assert page.title() == "Invoice · einbox"
     assert (reader.foreign, reader.complaints) == ([], [])
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("scheme", "chosen", "dim"),
+    [("light", "", False), ("dark", "", True), ("dark", "light", False), ("light", "dark", True)],
+)
+def test_html_mail_keeps_light_paper_that_is_dimmed_on_a_mat_in_the_dark(
+    tab: MakeTab, width: int, scheme: str, chosen: str, dim: bool
+) -> None:
+    scene = play(mails=False)
+    message = make_message(letter("Otto <o@x.example.com>", "Avis", "x", html="<p>On white.</p>"), mailbox=scene.own)
+    reader = tab(scene.tilda, width=width, scheme=scheme)
+    if chosen:
+        reader.page.context.add_cookies([{"name": "einbox_theme", "value": chosen, "url": reader.base}])
+    page = reader.open(f"/m/{message.public_id}/")
+    expect(page.frame_locator("iframe.letter__body").get_by_text("On white.")).to_be_visible()
+    frame = page.locator("iframe.letter__body")
+    lit, mat, paper = frame.evaluate(LOOK)
+    assert (lit != "none", mat > 2, paper) == (dim, dim, "rgb(255, 255, 255)")
+    box, around = frame.bounding_box(), page.locator(".reader__page").bounding_box()
+    assert box is not None
+    assert around is not None
+    assert around["x"] < box["x"] < box["x"] + box["width"] < around["x"] + around["width"]
 
 
 def test_the_body_in_its_frame_may_not_reach_the_page(tab: MakeTab) -> None:

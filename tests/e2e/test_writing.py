@@ -94,6 +94,22 @@ def test_enter_in_a_line_saves_and_never_sends(tab: MakeTab) -> None:
     assert not Message.objects.filter(author=scene.tilda).exists()
 
 
+def test_a_reload_shows_what_was_saved_by_itself(tab: MakeTab) -> None:
+    scene = play()
+    writer = tab(scene.tilda)
+    page = writer.open(f"/m/{scene.messages['ottilie'].public_id}/reply")
+    expect(page.get_by_label("Text")).to_be_focused()
+    assert not Draft.objects.exists()
+    page.get_by_label("Text").fill("half a sent")
+    expect(page.locator("#saved")).to_contain_text("Draft saved")
+    page.get_by_label("Text").fill("half a sentence")
+    wait_for(lambda: [one.fields.body for one in drafts.kept(scene.tilda)] == ["half a sentence"], seconds=10)
+    page.reload()
+    expect(page.get_by_label("Text")).to_have_value("half a sentence")
+    assert Draft.objects.count() == 1
+    assert (writer.complaints, writer.foreign) == ([], [])
+
+
 def test_a_wrong_address_stays_on_the_page(tab: MakeTab) -> None:
     scene = play(mails=False)
     writer = tab(scene.tilda, width=390)

@@ -222,3 +222,39 @@ def test_an_environment_without_pip_is_not_left_half_made(tmp_path: Path) -> Non
     made = subprocess.run(command, cwd=tmp_path, env=ours, capture_output=True, check=False)
     assert made.returncode != 0
     assert not (tmp_path / ".venv/bin/python").exists()
+
+
+def settings_of(*files: Path) -> list[str]:
+    """What a unit and its drop-ins set, in the order in which systemd reads them."""
+    lines = (line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if "=" in line and not line.startswith("#")]
+
+
+@pytest.mark.pure
+def test_of_the_separate_units_only_web_and_smtpd_may_bind_low_ports() -> None:
+    folder = ROOT / "deploy" / "systemd"
+    may = {}
+    for service in SERVICES:
+        drop_ins = sorted((folder / f"einbox@{service}.service.d").glob("*.conf"))
+        found = settings_of(folder / "einbox@.service", *drop_ins)
+        for name in ("AmbientCapabilities", "CapabilityBoundingSet"):
+            may[service, name] = [line for line in found if line.startswith(name)][-1].partition("=")[2]
+    assert {key: value for key, value in may.items() if value} == {
+        (service, name): "CAP_NET_BIND_SERVICE"
+        for service in ("web", "smtpd")
+        for name in ("AmbientCapabilities", "CapabilityBoundingSet")
+    }
+
+
+@pytest.mark.pure
+def test_every_unit_filters_system_calls() -> None:
+    units = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
+    assert len(units) == 3
+    for unit in units:
+        filters = [line for line in settings_of(unit) if line.startswith("SystemCall")]
+        assert filters == [
+            "SystemCallArchitectures=native",
+            "SystemCallFilter=@system-service",
+            "SystemCallFilter=~@privileged",
+            "SystemCallErrorNumber=EPERM",
+        ], unit.name

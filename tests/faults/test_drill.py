@@ -59,7 +59,8 @@ def test_a_drill_that_is_stopped_leaves_nothing_open(installation: Installation,
     _out, error = process.communicate(timeout=60)
     assert (process.returncode, error.count("\n"), "was stopped" in error) == (130, 1, True), error
     assert asked(installation, "queue", "list") == asked(installation, "outage", "list") == []
-    assert {person["active"] for person in asked(installation, "user", "list")} == {False}
+    assert {person["active"] for person in asked(installation, "user", "list", "--drills")} == {False}
+    assert asked(installation, "user", "list") == asked(installation, "domain", "list") == []
     assert not list(installation.home.glob("drill-*"))
 
 

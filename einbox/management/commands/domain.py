@@ -48,6 +48,7 @@ class Command(BaseCommand):
             one.add_argument("--drill", action="store_true", help=argparse.SUPPRESS)
         one = acts.add_parser("list", help="those that are protected")
         one.add_argument("--removed", action="store_true", help="those that were removed")
+        one.add_argument("--drills", action="store_true", help="those of drills that are over, too")
         one = acts.add_parser("remove", help="protect a domain no longer, once its mail is home")
         one.add_argument("name", help="of the domain")
         one.add_argument("--reason", default="", help="needed once it has mailboxes or had mail")
@@ -103,7 +104,7 @@ class Command(BaseCommand):
                 return self._dkim(domains.get(options["name"]), options, now)
             case "list" if options["removed"]:
                 return [{"domain": gone.name, "removed_at": gone.removed_at} for gone in removal.removed()]
-        return [self._row(domain) for domain in domains.listed()]
+        return [self._row(domain) for domain in domains.listed(drills=options["drills"])]
 
     def _dkim(self, domain: Domain, options: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
         if options["check"]:

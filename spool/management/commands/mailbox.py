@@ -39,6 +39,7 @@ class Command(BaseCommand):
         one.add_argument("address", help="as `list --learned` shows it")
         one = acts.add_parser("list", help="all mailboxes")
         one.add_argument("--learned", action="store_true", help="what the primary took mail for")
+        one.add_argument("--drills", action="store_true", help="those of drills that are over, too")
         for one in acts.choices.values():
             one.add_argument("--json", action="store_true", help="print JSON")
 
@@ -99,7 +100,7 @@ class Command(BaseCommand):
                 return [self._learned_row(row) for row in learned.listed()]
             case "import":
                 return [self._import(options["file"])]
-        return [self._row(box) for box in mailboxes.listed()]
+        return [self._row(box) for box in mailboxes.listed(drills=options["drills"])]
 
     @staticmethod
     def _learned_row(row: LearnedAddress) -> dict[str, Any]:

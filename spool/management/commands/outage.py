@@ -49,8 +49,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True)
-        one = acts.add_parser("list", help="open and planned ones")
+        one = acts.add_parser("list", help="open and planned ones; counts are of deliveries")
         one.add_argument("--all", action="store_true", help="closed ones too")
+        one.add_argument("--drills", action="store_true", help="those of drills that are over, too")
         for act, what in ACTS.items():
             one = acts.add_parser(act, help=what)
             one.add_argument("domain", help="a protected one")
@@ -77,6 +78,8 @@ class Command(BaseCommand):
         outages = Outage.objects.select_related("route").order_by("-opened_at")
         if not options["all"]:
             outages = outages.filter(closed_at__isnull=True)
+        if not options["drills"]:
+            outages = outages.exclude(route__domains__in=scope.past_drills())
         plans = PlannedOutage.objects.select_related("route").order_by("starts_at")
         return [self._plan(plan) for plan in plans] + [self._row(each) for each in outages]
 

@@ -46,7 +46,8 @@ class Command(BaseCommand):
         _reasoned(actions.add_parser("reset-mfa", help="take all factors away and print a new enrolment link"))
         bring = actions.add_parser("import", help="make people from CSV: email, name, role")
         bring.add_argument("file", type=Path, help="UTF-8, commas or semicolons; the first line names the columns")
-        actions.add_parser("list", help="everybody")
+        shown = actions.add_parser("list", help="everybody")
+        shown.add_argument("--drills", action="store_true", help="those of drills that are over, too")
         for action in actions.choices.values():
             action.add_argument("--json", action="store_true", default=SUPPRESS, help="print JSON")
 
@@ -77,8 +78,10 @@ class Command(BaseCommand):
             return [entry | {"otpauth": provision.enrol_totp(user).uri}]
         return [entry | {"invite": provision.invite(user, now=now)}]
 
-    def do_list(self, **_options: Any) -> list[Entry]:
+    def do_list(self, **options: Any) -> list[Entry]:
         users = User.objects.order_by("email").prefetch_related("mailboxes")
+        if not options["drills"]:
+            users = users.exclude(is_drill=True, is_active=False)  # somebody of a drill who can log in is always shown
         return [
             {
                 "email": user.email,

@@ -1,9 +1,13 @@
 """What a drill leaves behind when it is stopped, or was killed; and that nobody else's rows are touched."""
 
+import json
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.models import User
@@ -56,6 +60,24 @@ def test_a_stopped_drill_leaves_nothing_open() -> None:
     assert not Attempt.objects.filter(delivery__mailbox=drill, finished_at=None).exists()
     event = Event.objects.get(tag="system.drill.stopped")
     assert (event.detail, event.drill) == ({"withdrawn": 3}, True)
+
+
+def test_lists_show_a_drill_until_its_people_are_closed_out_and_when_asked() -> None:
+    furnish("company.example", drill=False)
+    drill = furnish("drill-1.test", drill=True)
+    mailboxes.add("nobody-yet@drill-1.test", now=timezone.now())
+    Outage.objects.update(down_at=timezone.now())
+    lists = {("domain", "list"): 1, ("user", "list"): 1, ("mailbox", "list"): 2, ("outage", "list", "--all"): 1}
+    for words, theirs in lists.items():
+        assert [len(listed(*words)), len(listed(*words, "--drills"))] == [1 + theirs, 1 + theirs], words
+    leftovers.clear(drill.domain, ended=True, now=timezone.now())
+    for words, theirs in lists.items():
+        assert [len(listed(*words)), len(listed(*words, "--drills"))] == [1, 1 + theirs], words
+
+
+def listed(*words: str) -> list[Any]:
+    call_command(*words, "--json", stdout=(out := StringIO()))
+    return list(json.loads(out.getvalue()))
 
 
 def test_somebody_who_has_no_mailbox_yet_cannot_log_in_any_more_either() -> None:

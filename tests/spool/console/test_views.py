@@ -133,6 +133,22 @@ def test_the_account_adds_up_and_the_timeline_explains(client: Client, mailbox: 
     assert "1 delivered" in page
 
 
+def test_messages_received_mail_written_here_and_deliveries_are_told_apart(client: Client, mailbox: Mailbox) -> None:
+    opened = open_now(mailbox)
+    now = opened.opened_at + timedelta(minutes=1)
+    other = make_mailbox("hannes@example.test", domain=mailbox.domain)
+    make_message(mailboxes=(mailbox, other), now=now)
+    make_message(mailbox=mailbox, now=now)
+    make_message(mailbox=other, now=now, author_id=make_user().pk, peer=None)
+    make_message(mailbox=other, now=now, peer=None, reverse_path="")  # a notice of einbox's own
+    Outage.objects.filter(pk=opened.pk).update(opened_at=now)
+    Delivery.objects.update(outage=opened)
+    page = " ".join(client.get(reverse("spool:console")).content.decode().split())
+    assert "2 messages received, 1 written here" in page
+    assert "<td>5</td><td><b>accepted</b></td>" in page
+    assert "5 deliveries wait here." in page
+
+
 def test_paging_shows_every_delivery_once(client: Client, mailbox: Mailbox) -> None:
     for _ in range(120):
         make_message(mailbox=mailbox)

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from audit.models import Event
-from spool.ids import encode
+from spool.ids import encode, new_id
 from spool.models import Draft, DraftAttachment, Mailbox
 from spool.queue import drafts
 from spool.queue.drafts import DraftConflictError, DraftError, DraftMissingError, Fields
@@ -94,31 +94,44 @@ def test_autosaves_of_ten_minutes_are_one_event(user: User, mailbox: Mailbox) ->
     assert "0" not in str(Event.objects.get(tag="mail.draft.saved").detail)
 
 
-def test_an_answer_begun_before_is_taken_up_again(user: User, mailbox: Mailbox) -> None:
+def test_an_answer_begun_before_is_found_again_and_never_begun_twice(user: User, mailbox: Mailbox) -> None:
     parent = make_message(mailbox=mailbox)
-    first = drafts.begin(user, mailbox, Fields(kind="reply"), now=NOW, parent=parent)
-    assert drafts.begin(user, mailbox, Fields(kind="reply"), now=NOW, parent=parent).pk == first.pk
-    assert drafts.begin(user, mailbox, Fields(kind="forward"), now=NOW, parent=parent).pk != first.pk
-
-
-def test_pages_nobody_wrote_on_are_forgotten(user: User, mailbox: Mailbox) -> None:
-    begin(user, mailbox)
-    assert drafts.kept(user) == []
-    drafts.begin(user, mailbox, Fields(), now=NOW + timedelta(days=2))
-    assert Draft.objects.count() == 1
-
-
-def test_a_page_with_a_file_of_the_writers_is_kept_one_with_forwarded_files_is_not(
-    user: User, mailbox: Mailbox
-) -> None:
-    file = ("a.txt", "text/plain", b"octets")
-    drafts.begin(user, mailbox, Fields(kind="forward"), now=NOW, files=[file])
-    draft = begin(user, mailbox)
-    drafts.attach(user, draft, name="a.txt", content_type="text/plain", data=b"octets")
-    assert [one.draft.pk for one in drafts.kept(user)] == [draft.pk]
-    drafts.begin(user, mailbox, Fields(), now=NOW + timedelta(days=2))
-    assert Draft.objects.filter(pk=draft.pk).exists()
+    first = drafts.begin(user, mailbox, Fields(kind="reply", body="one"), now=NOW, parent=parent)
+    found = drafts.answer_to(user, parent, "reply")
+    assert found is not None
+    assert found.draft.pk == first.pk
+    with pytest.raises(DraftConflictError) as caught:
+        drafts.begin(user, mailbox, Fields(kind="reply", body="two"), now=NOW, parent=parent)
+    assert caught.value.theirs.fields.body == "one"
+    drafts.begin(user, mailbox, Fields(kind="forward"), now=NOW, parent=parent)
     assert Draft.objects.count() == 2
+
+
+def test_a_page_saved_twice_at_once_is_one_draft(user: User, mailbox: Mailbox) -> None:
+    key = new_id()
+    drafts.begin(user, mailbox, Fields(body="a"), now=NOW, key=key, tab="one")
+    drafts.begin(user, mailbox, Fields(body="ab"), now=NOW, key=key, tab="one")
+    with pytest.raises(DraftConflictError):
+        drafts.begin(user, mailbox, Fields(body="other"), now=NOW, key=key, tab="two")
+    assert drafts.get(user, encode(key)).fields.body == "ab"
+
+
+def test_a_page_that_was_sent_is_not_begun_again(user: User, mailbox: Mailbox) -> None:
+    message = make_message(mailbox=mailbox)
+    with pytest.raises(DraftMissingError):
+        drafts.begin(user, mailbox, Fields(body="late"), now=NOW, key=message.pk)
+    assert not Draft.objects.exists()
+
+
+def test_files_that_come_along_are_stored_with_the_first_words_or_not_at_all(user: User, mailbox: Mailbox) -> None:
+    file = drafts.describe("a.txt", "text/plain", 6)
+    draft = drafts.begin(user, mailbox, Fields(kind="forward"), now=NOW, files=[(file, b"octets")])
+    [stored] = DraftAttachment.objects.filter(draft=draft)
+    assert drafts.open_file(stored) == b"octets"
+    big = [(drafts.describe(f"{number}", "", drafts.MAX_OCTETS), b"") for number in range(2)]
+    with pytest.raises(DraftError, match="25 MB"):
+        drafts.begin(user, mailbox, Fields(), now=NOW, files=big)
+    assert Draft.objects.count() == 1
 
 
 def test_files_beyond_25_mb_or_20_are_refused_with_a_sentence(user: User, mailbox: Mailbox) -> None:

@@ -65,10 +65,22 @@ def test_several_recipients_in_one_mailbox_are_one_line_that_leaves_with_the_las
         assert len(listing.leaving(house.anna, now=now)) == 1 - left
 
 
-def test_one_message_for_two_of_his_mailboxes_is_two_lines(house: House) -> None:
+def test_one_message_for_two_of_his_mailboxes_is_one_line_in_each_list(house: House) -> None:
     make_message(mailboxes=(house.annas, house.sales, house.berts))
-    assert sorted(line.mailbox for line in listing.page(house.anna).lines) == ["", "Sales"]
-    assert [line.mailbox for line in listing.page(house.anna, box=house.sales).lines] == ["Sales"]
+    make_message(mailbox=house.annas)
+    assert [line.mailboxes for line in listing.page(house.anna).lines] == [(), ("Sales",)]
+    assert [line.mailboxes for line in listing.page(house.anna, box=house.sales).lines] == [("Sales",)]
+    assert [line.mailboxes for line in listing.page(house.bert).lines] == [()]
+
+
+def test_a_line_of_two_mailboxes_leaves_each_list_when_nothing_waits_there(house: House) -> None:
+    message, now = make_message(mailboxes=(house.annas, house.sales)), timezone.now()
+    for box, staying in ((house.sales, [()]), (house.annas, [])):
+        Delivery.objects.filter(message=message, mailbox=box).update(state=DeliveryState.DELIVERED, finished_at=now)
+        assert [line.mailboxes for line in listing.page(house.anna).lines] == staying
+        assert [line.public_id for line in listing.leaving(house.anna, now=now, box=house.sales)] == [message.public_id]
+        assert listing.page(house.anna, box=house.sales).lines == ()
+    assert [line.public_id for line in listing.leaving(house.anna, now=now)] == [message.public_id]
 
 
 def test_pages_follow_each_other_without_gap_or_repeat(house: House) -> None:
@@ -150,5 +162,5 @@ def test_the_counts_beside_the_places_are_of_unread_lines(house: House) -> None:
         Overlay.objects.create(user=house.anna, message=message, **marks)
     make_message(plain("both"), mailboxes=(house.annas, house.sales))
     found = places.of(places.Counts(house.anna))
-    assert found.unread == 4
+    assert found.unread == 3 == sum(line.unread for line in listing.page(house.anna).lines)
     assert [(place.label, place.unread) for place in found.shared] == [("Sales", 1)]

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -53,18 +54,97 @@ def mail(user: User) -> Message:
     return make_message(MAIL, mailbox=Mailbox.objects.get(address="tilda@example.test"))
 
 
-def open_draft(client: Client, url: str) -> drafts.Opened:
-    response = client.get(url)
-    assert response.status_code == 302, response.content
-    draft = Draft.objects.latest("pk")
-    assert response.headers["Location"] == reverse("spool:draft", args=[draft.public_id])
-    return drafts.get(draft.user, draft.public_id)
+@dataclass
+class Page:
+    """A page to write on as a browser has it: where its buttons post to, and what stands on it."""
+
+    draft: Draft
+    fields: drafts.Fields
+    version: str
+    url: str
+    save_url: str
+
+    @property
+    def stored(self) -> drafts.Opened:
+        return drafts.get(self.draft.user, self.draft.public_id)
 
 
-def post(client: Client, opened: drafts.Opened, act: str = "send", **typed: Any) -> Any:
+def open_draft(client: Client, url: str) -> Page:
+    answer = client.get(url, follow=True)
+    assert answer.status_code == 200
+    opened, here = answer.context["opened"], answer.context
+    return Page(opened.draft, opened.fields, opened.version, here["page_url"], here["save_url"])
+
+
+def post(client: Client, opened: Page, act: str = "send", **typed: Any) -> Any:
     fields = {name: getattr(opened.fields, name) for name in ("to", "cc", "bcc", "subject", "body")}
     data = {**fields, "version": opened.version, "act": act, "with_quote": "on", **typed}
-    return client.post(reverse("spool:draft", args=[opened.draft.public_id]), data)
+    return client.post(opened.url, data)
+
+
+def test_looking_at_a_page_stores_nothing_and_its_address_stays_its_own(client: Client, mail: Message) -> None:
+    """A browser that prefetches or reloads leaves no draft behind; nor does Save before anything is written."""
+    for url in (reverse("spool:compose"), reverse("spool:forward", args=[mail.public_id])):
+        opened = open_draft(client, url)
+        assert b"Draft saved" not in client.get(opened.url).content
+        assert post(client, opened, act="save").headers["Location"] == opened.url
+        assert not Draft.objects.exists()
+        post(client, opened, act="save", body="first words")
+        page = client.get(opened.url)
+        assert b"first words" in page.content
+        assert page.context["page_url"] == reverse("spool:draft", args=[opened.draft.public_id])
+        post(client, opened, act="discard")
+
+
+def test_a_page_begins_for_its_person_and_at_its_own_address_only(client: Client, user: User) -> None:
+    opened, other = (open_draft(client, reverse("spool:compose")) for _ in range(2))
+    start = opened.url.partition("?")[2]
+    stranger = make_user()
+    make_mailbox("eve@example.test", user=stranger)
+    for reader, url in (
+        (log_in(Client(), stranger), opened.url),
+        (client, reverse("spool:draft", args=[other.draft.public_id]) + "?" + start),
+        (client, opened.url[:-3]),
+        (client, reverse("spool:draft", args=[opened.draft.public_id])),
+    ):
+        assert reader.get(url).status_code == 404
+        assert reader.post(url, {"body": "x", "version": ""}).status_code == 404
+    assert not Draft.objects.exists()
+
+
+def test_a_page_that_was_sent_or_thrown_away_begins_no_second_draft(client: Client) -> None:
+    opened = open_draft(client, reverse("spool:compose"))
+    version = client.post(opened.save_url, {"version": "", "body": "words"}).json()["version"]
+    post(client, opened, act="discard")
+    late = client.post(opened.save_url, {"version": version, "body": "late words"})
+    assert late.status_code == 404
+    opened = open_draft(client, reverse("spool:compose"))
+    post(client, opened, to="ottilie@outside.example")
+    assert client.get(opened.url).headers["Location"] == reverse("spool:sent", args=[opened.draft.public_id])
+    assert post(client, opened, act="save", body="late words").status_code == 302
+    assert not Draft.objects.exists()
+
+
+def test_two_pages_that_answer_one_message_keep_both_texts(client: Client, mail: Message) -> None:
+    first, second = (open_draft(client, reverse("spool:reply", args=[mail.public_id])) for _ in range(2))
+    post(client, first, act="save", body="first tab")
+    response = post(client, second, act="save", body="second tab")
+    assert response.status_code == 409
+    assert b"first tab" in response.content
+    assert b"second tab" in response.content
+    assert response.context["page_url"] == reverse("spool:draft", args=[first.draft.public_id])
+    assert open_draft(client, reverse("spool:reply", args=[mail.public_id])).fields.body == "first tab"
+    assert Draft.objects.count() == 1
+
+
+def test_a_file_that_came_along_can_be_taken_off_before_the_first_save(client: Client, mail: Message) -> None:
+    opened = open_draft(client, reverse("spool:forward", args=[mail.public_id]))
+    page = client.get(opened.url).content.decode()
+    assert "drawing.pdf" in page
+    [act] = re.findall(r'value="(remove:\w+)"', page)
+    assert post(client, opened, act=act, body="See below.").status_code == 302
+    assert opened.stored.files == []
+    assert opened.stored.fields.body == "See below."
 
 
 def test_a_reply_starts_with_sender_subject_and_quote(client: Client, mail: Message) -> None:
@@ -87,7 +167,9 @@ def test_a_forward_carries_the_files(client: Client, mail: Message) -> None:
     opened = open_draft(client, reverse("spool:forward", args=[mail.public_id]))
     assert opened.fields.to == ""
     assert opened.fields.subject.startswith("Fwd: ")
-    assert [file.name for file in opened.files] == ["drawing.pdf"]
+    post(client, opened, act="save", body="See")
+    assert [file.name for file in opened.stored.files] == ["drawing.pdf"]
+    opened = replace(opened, version=opened.stored.version)
     response = post(client, opened, to="greta@outside.example", body="See below.")
     assert response.status_code == 302
     raw = content.read(Message.objects.get(pk=opened.draft.pk))
@@ -98,7 +180,7 @@ def test_a_forward_carries_the_files(client: Client, mail: Message) -> None:
 
 def test_the_panel_says_what_happens_to_each_recipient(client: Client) -> None:
     opened = open_draft(client, reverse("spool:compose"))
-    url = reverse("spool:draft-save", args=[opened.draft.public_id])
+    url = opened.save_url
     data = {"version": opened.version, "to": "hannes@example.test, ottilie@outside.example"}
     answer = client.post(url, data).json()
     assert "reads it at once" in answer["fate"]
@@ -110,7 +192,7 @@ def test_the_panel_says_what_happens_to_each_recipient(client: Client) -> None:
 
 def test_a_draft_is_saved_once_its_writer_wrote(client: Client) -> None:
     opened = open_draft(client, reverse("spool:compose"))
-    page, save = (reverse(f"spool:{name}", args=[opened.draft.public_id]) for name in ("draft", "draft-save"))
+    page, save = opened.url, opened.save_url
     assert client.post(save, {"version": opened.version}).json()["said"] == ""
     assert "Draft saved" not in client.get(page).content.decode()
     assert client.post(save, {"version": opened.version, "body": "Hello"}).json()["said"]
@@ -166,7 +248,7 @@ def test_two_tabs_keep_both_texts(client: Client) -> None:
     assert response.status_code == 409
     assert b"first tab" in response.content
     assert b"second tab" in response.content
-    assert drafts.get(opened.draft.user, opened.draft.public_id).fields.body == "first tab"
+    assert opened.stored.fields.body == "first tab"
 
 
 def test_oversized_files_get_a_sentence_and_the_text_stays(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,16 +265,18 @@ def test_files_are_added_and_taken_off_without_a_script(client: Client) -> None:
     opened = open_draft(client, reverse("spool:compose"))
     file = SimpleUploadedFile("../../etc/plan.pdf", b"%PDF-1.7", content_type="application/pdf")
     assert post(client, opened, act="attach", files=file).status_code == 302
-    [stored] = opened.files
+    [stored] = opened.stored.files
     assert "/" not in stored.name
+    opened = replace(opened, version=opened.stored.version)
     page = client.get(reverse("spool:draft", args=[opened.draft.public_id])).content.decode()
     [act] = re.findall(r'value="(remove:\w+)"', page)
     assert post(client, opened, act=act).status_code == 302
-    assert not opened.files.exists()
+    assert opened.stored.files == []
 
 
 def test_a_draft_can_be_thrown_away(client: Client) -> None:
     opened = open_draft(client, reverse("spool:compose"))
+    post(client, opened, act="save", body="words")
     assert post(client, opened, act="discard").status_code == 302
     assert not Draft.objects.exists()
     assert Event.objects.filter(tag="mail.draft.discarded").exists()
@@ -202,6 +286,7 @@ def test_others_drafts_and_mail_are_not_there(client: Client, mail: Message) -> 
     opened = open_draft(client, reverse("spool:compose"))
     post(client, opened, to="o@outside.example")
     mine = open_draft(client, reverse("spool:compose"))
+    post(client, mine, act="save", body="mine")
     other = make_user()
     make_mailbox("eve@example.test", user=other)
     stranger = log_in(Client(), other)
@@ -222,19 +307,20 @@ def test_others_drafts_and_mail_are_not_there(client: Client, mail: Message) -> 
 
 def test_writing_needs_the_token_and_a_login(user: User, client: Client) -> None:
     opened = open_draft(client, reverse("spool:compose"))
+    post(client, opened, act="save", body="mine")
     strict = log_in(Client(enforce_csrf_checks=True), user)
     for name in ("draft", "draft-save"):
         url = reverse(f"spool:{name}", args=[opened.draft.public_id])
         assert strict.post(url, {"body": "forged"}).status_code == 403
         assert client.post(url, {"body": "forged"}, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
         assert Client().post(url, {"body": "forged"}).status_code in {302, 303}
-    assert drafts.get(user, opened.draft.public_id).fields.body == ""
+    assert opened.stored.fields.body == "mine"
 
 
 def test_writing_closes_with_the_outage(client: Client, mail: Message) -> None:
     opened = open_draft(client, reverse("spool:compose"))
     Route.objects.update(state="up")
-    for url in (reverse("spool:compose"), reverse("spool:reply", args=[mail.public_id])):
+    for url in (reverse("spool:compose"), reverse("spool:reply", args=[mail.public_id]), opened.url):
         page = client.get(url)
         assert page.status_code == 200
         assert b"The mail server works, so writing here is closed." in page.content
@@ -247,8 +333,7 @@ def test_writing_closes_with_the_outage(client: Client, mail: Message) -> None:
 def test_autosave_after_sending_leads_to_the_sent_page(client: Client) -> None:
     opened = open_draft(client, reverse("spool:compose"))
     post(client, opened, to="ottilie@outside.example")
-    url = reverse("spool:draft-save", args=[opened.draft.public_id])
-    response = client.post(url, {"version": opened.version, "body": "late"})
+    response = client.post(opened.save_url, {"version": opened.version, "body": "late"})
     assert response.status_code == 410
     assert response.json()["sent"] == reverse("spool:sent", args=[opened.draft.public_id])
 
