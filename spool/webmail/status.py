@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from math import ceil
 
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from spool.enums import WORST_FIRST, RouteState
-from spool.models import Delivery, Outage, Route
+from spool.models import Outage, Route
 from spool.queue import queries, scope
+from spool.webmail import access
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,7 @@ def _progress(user: User | None, outage: Outage | None) -> tuple[int, int]:
     """How many of the person's messages of this outage went home, and how many there are."""
     if outage is None or user is None:
         return 0, 0
-    his = Q(mailbox__user=user) | Q(mailbox__members__user=user)
-    return queries.messages(Delivery.objects.filter(his, outage=outage, visible_at__isnull=False))
+    return queries.messages(access.deliveries(user).filter(outage=outage))
 
 
 def words(known: Facts) -> StatusLine:

@@ -62,6 +62,10 @@ def test_progress_counts_his_own_messages(house: House) -> None:
     Delivery.objects.filter(mailbox=house.annas).update(state=DeliveryState.DELIVERED, finished_at=now)
     line = words(facts(house.anna, now=now))
     assert (line.delivered, line.total) == (1, 3)
+    withdrawn = Delivery.objects.filter(mailbox=house.sales)
+    withdrawn.update(state=DeliveryState.REMOVED, finished_at=now)  # by security: nothing he waits for
+    line = words(facts(house.anna, now=now))
+    assert (line.delivered, line.total) == (2, 2)
 
 
 def test_before_log_in_the_line_tells_the_state_and_no_announcement(house: House, client: Client) -> None:
