@@ -100,7 +100,9 @@ def retry(delivery: Delivery, *, reason: str, now: datetime) -> None:
 
 
 def _requeue(delivery: Delivery, *, now: datetime) -> None:
-    changes: dict[str, object] = {"held": False, "reason": "", **NOT_WARNED}  # that of the hold, which is over
+    changes: dict[str, object] = {"held": False, **NOT_WARNED}
+    if delivery.held:
+        changes["reason"] = ""  # that of the hold, which is over
     if delivery.state != DeliveryState.LEASED:  # what is under way keeps its lease
         changes |= {"state": DeliveryState.QUEUED, "next_attempt_at": now}
     Delivery.objects.filter(pk=delivery.pk).update(**changes)

@@ -62,6 +62,11 @@ def test_hold_and_release() -> None:
     assert [event.detail["reason"] for event in events] == ["legal", "cleared"]
 
 
+def test_why_mail_was_sent_once_more_stays_with_it_while_it_is_tried() -> None:
+    delivery = make_delivery(reason="asked for by its reader")
+    assert manage("queue", "retry", delivery.public_id, "--reason", "now")[0]["reason"] == "asked for by its reader"
+
+
 def test_review_is_released_to_another_try() -> None:
     delivery = make_delivery(state=DeliveryState.REVIEW, next_attempt_at=timezone.now() + timedelta(days=1))
     assert manage("queue", "release", delivery.public_id, "--reason", "mailbox made")[0]["state"] == "queued"
