@@ -34,7 +34,8 @@ def import_people(lines: Iterable[str]) -> Imported:
     skipped: list[str] = []
     try:
         for number, row in tables.rows(lines, COLUMNS):
-            user = _import_row(number, row)
+            with tables.at_line(number, ProvisionError):
+                user = _import_row(row)
             if user is None:
                 skipped.append(row["email"].strip().lower())
             else:
@@ -45,15 +46,12 @@ def import_people(lines: Iterable[str]) -> Imported:
     return Imported(tuple(created), tuple(skipped))
 
 
-def _import_row(number: int, row: dict[str, str]) -> User | None:
+def _import_row(row: dict[str, str]) -> User | None:
     """None for somebody who is there already."""
-    try:
-        email = clean_email(row["email"])
-        role = row["role"].strip().lower() or Role.EMPLOYEE
-        if role not in Role.values:
-            raise ProvisionError(_("the role must be employee, security or admin."))
-        if User.objects.filter(email=email).exists():
-            return None
-        return create_user(email=email, name=row["name"], role=Role(role))
-    except ProvisionError as error:
-        raise ProvisionError(_("Line %(number)d: %(why)s") % {"number": number, "why": error}) from error
+    email = clean_email(row["email"])
+    role = row["role"].strip().lower() or Role.EMPLOYEE
+    if role not in Role.values:
+        raise ProvisionError(_("the role must be employee, security or admin."))
+    if User.objects.filter(email=email).exists():
+        return None
+    return create_user(email=email, name=row["name"], role=Role(role))

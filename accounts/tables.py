@@ -5,6 +5,7 @@ Pure: knows no model. A file that is no such table is a TableError before anythi
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 
 from django.utils.translation import gettext as _
@@ -12,6 +13,15 @@ from django.utils.translation import gettext as _
 
 class TableError(ValueError):
     """The file is no table of these columns; the text is a sentence, with the line that is wrong."""
+
+
+@contextmanager
+def at_line(number: int, failure: type[Exception]) -> Iterator[None]:
+    """Have a `failure` within the block say in which line it was."""
+    try:
+        yield
+    except failure as error:
+        raise failure(_("Line %(number)d: %(why)s") % {"number": number, "why": error}) from error
 
 
 def rows(lines: Iterable[str], columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

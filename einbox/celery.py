@@ -73,7 +73,7 @@ def heartbeat() -> None:
     """A worker's sign of life for /readyz: it proves the whole way from beat through the broker to the database."""
     from spool.queue import heartbeats  # noqa: PLC0415 - the app is made before the models are loaded
 
-    heartbeats.give("worker", now=timezone.now())
+    heartbeats.give(heartbeats.name_of("worker"), now=timezone.now())
 
 
 @setup_logging.connect

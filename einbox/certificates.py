@@ -3,7 +3,6 @@
 Reads the files that settings name and nothing else. smtpd and web follow their renewals.
 """
 
-import os
 import ssl
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from audit.reading import UnreadableError, octets_of
 from einbox.env import SettingsError
 
 PKCS8 = b"-----BEGIN PRIVATE KEY-----"
@@ -78,9 +78,9 @@ def _served(key: object) -> bool:
 
 def _read(name: str, path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        message = f"{name}: {path} cannot be read ({os.strerror(error.errno or 0)})."
+        return octets_of(Path(path))
+    except UnreadableError as error:
+        message = f"{name}: {error}"
         raise SettingsError(message) from error
 
 

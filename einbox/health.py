@@ -73,6 +73,8 @@ def readiness(*, now: datetime) -> dict[str, str]:
 
 def silent(service: str, *, now: datetime) -> list[tuple[str, timedelta]]:
     """Processes that neither ended nor gave a sign of life for longer than ALIVE_FOR, and for how long."""
+    if service not in ONE_BY_ONE:
+        return []
     between = Heartbeat.objects.filter(service=service, at__gte=now - FORGET_AFTER, at__lt=now - ALIVE_FOR)
     return [(name, now - at) for name, at in between.order_by("at").values_list("name", "at")]
 
@@ -99,7 +101,7 @@ def _alive(service: str, now: datetime, within: timedelta, otherwise: str) -> st
     latest = Heartbeat.objects.filter(service=service).aggregate(latest=Max("at"))["latest"]
     if latest is None or abs(now - latest) > within:
         return otherwise
-    return DEGRADED if service in ONE_BY_ONE and silent(service, now=now) else OK
+    return DEGRADED if silent(service, now=now) else OK
 
 
 def _broker() -> str:

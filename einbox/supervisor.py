@@ -258,14 +258,10 @@ def _let_go() -> None:
 
 def _close_from(first: int) -> None:
     """Close them all; what is above the limit, which may have been lowered since, where the system lists it."""
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
-    numbers: list[int] = []
+    end = os.sysconf("SC_OPEN_MAX")
     with suppress(OSError):
-        numbers += [int(entry.name) for entry in OPEN_DESCRIPTORS.iterdir()]
-    for number in numbers:
-        if number >= first:
-            with suppress(OSError):  # by this one they were listed
-                os.close(number)
+        end = max(end, *(int(entry.name) + 1 for entry in OPEN_DESCRIPTORS.iterdir()))
+    os.closerange(first, end)
 
 
 @contextmanager

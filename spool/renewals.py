@@ -39,7 +39,7 @@ class Renewals:
             use()
         except refusals as error:
             if force or self._refused != str(error):
-                log.warning("the new certificate cannot be used, the old one stays: %s", error)
+                log.warning("the new %s cannot be used, the old one stays: %s", self._files[0], error)
             self._refused = str(error)
             return False
         self._seen, self._refused = found, ""

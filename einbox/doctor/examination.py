@@ -12,7 +12,7 @@ Check = Callable[[datetime], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     parts.processes,
     machine.durability,
-    keys.kept,
+    keys.copy_of_keys,
     keys.sealed,
     machine.clock,
     machine.disk,

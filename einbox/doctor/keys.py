@@ -14,7 +14,7 @@ from einbox.finding import FAIL, OK, Finding
 from einbox.sealed import lacking
 
 
-def kept(_now: datetime) -> Iterator[Finding]:
+def copy_of_keys(_now: datetime) -> Iterator[Finding]:
     confirmed = recovery_sheet.confirmation()
     if confirmed is None:
         sentence = "Nobody has confirmed a copy of the keys: print `keys show`, lock it away, then `keys confirm`."

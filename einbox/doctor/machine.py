@@ -1,6 +1,5 @@
 """The machine: what a commit is worth, clock, disk, certificates."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ from django.db import connection
 from django.db.models import Max
 
 from audit.models import Event
+from audit.reading import UnreadableError, octets_of
 from einbox.database import weak_settings
 from einbox.finding import FAIL, OK, WARN, Finding
 from einbox.settings import is_loopback
@@ -65,9 +65,9 @@ def certificates(now: datetime) -> Iterator[Finding]:
 
 def _certificate(name: str, path: Path, now: datetime) -> Finding:
     try:
-        ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
-    except OSError as error:
-        return Finding(f"tls {name}", FAIL, f"{path} cannot be read ({os.strerror(error.errno or 0)}).")
+        ends = x509.load_pem_x509_certificate(octets_of(path)).not_valid_after_utc
+    except UnreadableError as error:
+        return Finding(f"tls {name}", FAIL, str(error))
     except ValueError:
         return Finding(f"tls {name}", FAIL, f"{path} holds no certificate in PEM form.")
     state = FAIL if ends <= now else WARN if ends - now < CERTIFICATE_WARNS else OK

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models import Max
 
 from einbox.finding import FAIL, OK, WARN, Finding
-from einbox.health import ONE_BY_ONE, readiness, silent
+from einbox.health import readiness, silent
 from einbox.webserver import answers
 from spool.models import Heartbeat
 
@@ -36,7 +36,7 @@ def _last_sign(service: str, state: str, at: datetime, now: datetime) -> str:
     if state == "ok":
         return f"{sentence}."
     hanging = [f"{name} none for {ago.total_seconds():,.0f} s" for name, ago in silent(service, now=now)]
-    if state == "degraded" and hanging and service in ONE_BY_ONE:
+    if state == "degraded" and hanging:
         return f"{sentence}, but {', '.join(hanging)}: it hangs, does no work, or was killed with its machine."
     return f"{sentence}: it does not run, or does not do its work."
 

@@ -11,10 +11,10 @@ from spool.models import Mailbox
 
 
 def people(_now: datetime) -> Iterator[Finding]:
-    people = User.objects.filter(is_active=True, is_drill=False)
-    ready = set(TOTPDevice.objects.filter(user__in=people, confirmed=True).values_list("user_id", flat=True))
-    total, with_factor = people.count(), len(ready)
-    admins = people.filter(role=Role.ADMIN, pk__in=ready).count()
+    active = User.objects.filter(is_active=True, is_drill=False)
+    ready = set(TOTPDevice.objects.filter(user__in=active, confirmed=True).values_list("user_id", flat=True))
+    total, with_factor = active.count(), len(ready)
+    admins = active.filter(role=Role.ADMIN, pk__in=ready).count()
     if not admins:
         yield Finding("admins", FAIL, "No admin can log in: `user add EMAIL --role admin` and use the link it prints.")
     state = OK if total and with_factor == total else WARN
@@ -23,7 +23,7 @@ def people(_now: datetime) -> Iterator[Finding]:
     for address in _unread():
         sentence = f"Nobody reads {address}: `mailbox member {address} EMAIL`."
         yield Finding("shared mailbox", WARN, sentence)
-    if demo := people.filter(is_demo=True).count():
+    if demo := active.filter(is_demo=True).count():
         yield Finding("demo", WARN, f"{demo} demo accounts: this installation only listens on this machine.")
 
 

@@ -63,8 +63,8 @@ def _log_in(check: str, way_of: Callable[[Route], tuple[Endpoint, ...]], route: 
 
 
 def names(_now: datetime) -> Iterator[Finding]:
-    names = Domain.objects.filter(is_drill=False).order_by("name").values_list("name", flat=True)
-    yield from mx.examine(settings.SMTP_HOSTNAME, list(names), Resolver(system_servers()))
+    protected = Domain.objects.filter(is_drill=False).order_by("name").values_list("name", flat=True)
+    yield from mx.examine(settings.SMTP_HOSTNAME, list(protected), Resolver(system_servers()))
 
 
 def signatures(_now: datetime) -> Iterator[Finding]:

@@ -108,18 +108,17 @@ def _seal(draft_id: int, typed: Fields, *, tab: str = "") -> bytes:
 
 @dataclass(frozen=True)
 class _Stored:
-    """`tab`: the page that saved last. `untouched`: a page nobody wrote on, as einbox once stored them, too."""
+    """`tab`: the page that saved last."""
 
     fields: Fields
     tab: str
-    untouched: bool
 
 
 def _read(draft: Draft) -> _Stored:
     data = json.loads(unseal(bytes(draft.sealed), _context(draft.pk)))
     known = {field.name for field in fields(Fields)}
     typed = Fields(**{key: value for key, value in data.items() if key in known})
-    return _Stored(typed, str(data.get("tab", "")), bool(data.get("pristine")))
+    return _Stored(typed, str(data.get("tab", "")))
 
 
 def senders(user: User) -> QuerySet[Mailbox]:
@@ -150,7 +149,7 @@ def begin(
     parent: Message | None = None,
     files: Iterable[tuple[DraftAttachment, bytes]] = (),
     tab: str = "",
-) -> Draft:
+) -> Opened:
     """Store the first words of a page under its `key`, with the `files` that came along. Saved twice it is one draft.
 
     Raises DraftError, DraftConflictError if `parent` is being answered on another page, DraftMissingError if the
@@ -165,8 +164,8 @@ def begin(
     try:
         _insert(draft, wanted, [file for file, _data in files], now=now)
     except IntegrityError:  # another press on the same page came first
-        return save(user, draft, wanted, version="", now=now, mailbox=mailbox, tab=tab).draft
-    return draft
+        return save(user, draft, wanted, version="", now=now, mailbox=mailbox, tab=tab)
+    return Opened(draft, wanted)
 
 
 @transaction.atomic
@@ -213,8 +212,7 @@ def sent(user: User, public_id: str) -> Message | None:
 
 def kept(user: User) -> list[Opened]:
     """His drafts, newest first."""
-    rows = [(draft, _read(draft)) for draft in Draft.objects.filter(user=user).order_by("-updated_at")[:100]]
-    return [Opened(draft, stored.fields) for draft, stored in rows if not stored.untouched]
+    return [Opened(one, _read(one).fields) for one in Draft.objects.filter(user=user).order_by("-updated_at")[:100]]
 
 
 @transaction.atomic

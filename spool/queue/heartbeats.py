@@ -9,6 +9,7 @@ import socket
 from datetime import datetime, timedelta
 
 from spool.models import Heartbeat
+from spool.queue import leases
 
 FORGET_AFTER = timedelta(minutes=10)  # whatever it was, also on another host
 QUIET = timedelta(seconds=15)  # longer than any service waits between two signs
@@ -16,12 +17,13 @@ QUIET = timedelta(seconds=15)  # longer than any service waits between two signs
 
 def name_of(service: str) -> str:
     """This process."""
-    return f"{_prefix(service)}{os.getpid()}"[:255]
+    return f"{service}:{leases.holder_name()}"
 
 
-def give(service: str, *, now: datetime, name: str = "") -> None:
-    """A sign of this process, or of `name`. Raises DatabaseError."""
-    Heartbeat.objects.update_or_create(name=name or name_of(service), defaults={"service": service, "at": now})
+def give(name: str, *, now: datetime) -> None:
+    """A sign of the process of this name. Raises DatabaseError."""
+    service = name.partition(":")[0]
+    Heartbeat.objects.update_or_create(name=name, defaults={"service": service, "at": now})
     _forget(service, now=now)
 
 

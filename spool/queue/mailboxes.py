@@ -196,17 +196,12 @@ def import_csv(lines: Iterable[str], *, now: datetime) -> Imported:
     try:
         for number, row in tables.rows(lines, COLUMNS):
             address = row["address"].strip()
-            (created if _import_line(number, row, address, now) else skipped).append(address)
+            with tables.at_line(number, MailboxError):
+                made = _import_row(row, address, now)
+            (created if made else skipped).append(address)
     except tables.TableError as error:
         raise MailboxError(str(error)) from error
     return Imported(tuple(created), tuple(skipped))
-
-
-def _import_line(number: int, row: dict[str, str], address: str, now: datetime) -> bool:
-    try:
-        return _import_row(row, address, now)
-    except MailboxError as error:
-        raise MailboxError(_("Line %(number)d: %(why)s") % {"number": number, "why": error}) from error
 
 
 def _import_row(row: dict[str, str], address: str, now: datetime) -> bool:

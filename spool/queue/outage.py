@@ -44,9 +44,10 @@ def overrides(outage: Outage | None, *, now: datetime) -> bool:
 
 def how_it_ends(outage: Outage) -> str:
     """What a person who opened one by their word, or waits for the end of it, should know."""
-    words = {"route": outage.route.name, "until": outage.until and f"{outage.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"}
+    route = outage.route.name
     if outage.until is None:
-        return _("It ends by `outage close %(route)s` only, although the primary may answer before.") % words
+        return _("It ends by `outage close %(route)s` only, although the primary may answer before.") % {"route": route}
+    words = {"route": route, "until": f"{outage.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"}
     return _("It ends on %(until)s or by `outage close %(route)s`, although the primary may answer before.") % words
 
 

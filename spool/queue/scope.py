@@ -30,7 +30,7 @@ def domains() -> QuerySet[Domain]:
 def past_drills() -> QuerySet[Domain]:
     """The domains of drills that are over. While a drill's people can log in, it is not, whatever became of it."""
     people = Mailbox.objects.filter(domain=OuterRef("pk"), user__is_active=True)
-    return Domain.everything.filter(~Q(Exists(people)), is_drill=True)
+    return Domain.everything.filter(~Exists(people), is_drill=True)
 
 
 def gone() -> Q:

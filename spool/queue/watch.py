@@ -74,7 +74,7 @@ class Watch:
     def tick(self, *, now: datetime) -> bool:
         """One turn. Returns whether this watch is the one that acts."""
         if self._every("heartbeat", HEARTBEAT_SECONDS):
-            heartbeats.give("watch", now=now, name=self._heartbeat_name())
+            heartbeats.give(self._heartbeat_name(), now=now)
         if not self._ensure_lease(now):
             self._probes.clear()
             return False

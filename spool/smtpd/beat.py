@@ -72,7 +72,7 @@ class Beat(threading.Thread):
         if ending:
             heartbeats.withdraw(self._name)
         elif now - self._beaten >= HEARTBEAT_EVERY and not self._keeps_nothing(now):
-            heartbeats.give(SERVICE, now=timezone.now())
+            heartbeats.give(self._name, now=timezone.now())
             self._beaten = now
         if ending or now - self._counted >= COUNTERS_EVERY:
             self._server.counters.flush()

@@ -93,11 +93,13 @@ def _boxes(user: User, box: Mailbox | None) -> frozenset[int]:
     return access.mailbox_keys(user) if box is None else frozenset({box.pk})
 
 
+def _seen_in(boxes: frozenset[int], states: Sequence[str]) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(mailbox__in=boxes, state__in=states, visible_at__isnull=False)
+
+
 def _of_line(boxes: frozenset[int], states: Sequence[str]) -> QuerySet[Delivery]:
     """The deliveries in these states that share a line with the one looked at."""
-    return Delivery.objects.filter(
-        message=OuterRef("message"), mailbox__in=boxes, state__in=states, visible_at__isnull=False
-    )
+    return _seen_in(boxes, states).filter(message=OuterRef("message"))
 
 
 def _first_of_line(boxes: frozenset[int], states: Sequence[str]) -> Exists:
@@ -125,7 +127,7 @@ def _page(user: User, found: QuerySet[Delivery], *, boxes: frozenset[int], after
         at, key = _read_cursor(after)
         found = found.filter(Q(visible_at__lt=at) | Q(visible_at=at, pk__lt=key))
     rows = list(_rows(found.order_by("-visible_at", "-id"))[: size + 1])
-    lines = _lines(user, rows[:size], boxes)
+    lines = _lines(user, rows[:size], _shared(boxes, {row["message_id"] for row in rows[:size]}))
     return Page(lines, lines[-1].position if len(rows) > size else "")
 
 
@@ -137,7 +139,7 @@ def leaving(user: User, *, now: datetime, folder: str = "inbox", box: Mailbox | 
     boxes, gone = _boxes(user, box), (DeliveryState.DELIVERED,)
     found = _visible(user, folder, box).filter(just_now).exclude(Exists(_of_line(boxes, UNFINISHED)))
     rows = _rows(found.exclude(_first_of_line(boxes, gone)).order_by("-visible_at", "-id"))[:PAGE]
-    return tuple(replace(line, unread=False) for line in _lines(user, list(rows), boxes))
+    return tuple(replace(line, unread=False) for line in _lines(user, list(rows), {}))
 
 
 def just_delivered(now: datetime) -> Q:
@@ -157,23 +159,21 @@ def _rows(found: QuerySet[Delivery]) -> QuerySet[Delivery, dict[str, Any]]:
     return rows
 
 
-def _lines(user: User, rows: list[dict[str, Any]], boxes: frozenset[int]) -> tuple[Line, ...]:
+def _lines(user: User, rows: list[dict[str, Any]], shared: dict[int, tuple[str, ...]]) -> tuple[Line, ...]:
+    """`shared`: per message the names of the shared mailboxes that it waits in."""
     if not rows:
         return ()
     around = Surroundings.load(row["message__from_name"] for row in rows)
-    keys = {row["message_id"] for row in rows}
-    answered, shared = _answered(user, keys), _shared(boxes, keys)
+    answered = _answered(user, {row["message_id"] for row in rows})
     return tuple(_line(row, around, answered, shared) for row in rows)
 
 
 def _shared(boxes: frozenset[int], keys: set[int]) -> dict[int, tuple[str, ...]]:
     """Per message the names of the shared ones among these mailboxes that it waits in."""
-    waits = Delivery.objects.filter(
-        message__in=keys, mailbox__in=boxes, mailbox__kind=MailboxKind.SHARED, state__in=UNFINISHED
-    )
+    waits = _seen_in(boxes, UNFINISHED).filter(message__in=keys, mailbox__kind=MailboxKind.SHARED)
     found: dict[int, tuple[str, ...]] = {}
     columns = ("message_id", "mailbox__name", "mailbox__address")
-    for row in waits.filter(visible_at__isnull=False).values(*columns).distinct().order_by(*columns):
+    for row in waits.values(*columns).distinct().order_by(*columns):
         key = row["message_id"]
         found[key] = (*found.get(key, ()), row["mailbox__name"] or row["mailbox__address"])
     return found

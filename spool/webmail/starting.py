@@ -5,6 +5,7 @@ reload, back and a second tab come to the same page, before the first save and a
 it counts as reading it; the signed start is given out only after that is recorded.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
@@ -113,8 +114,9 @@ def page(request: HttpRequest, user: User, public_id: str) -> Opened:
     if message is None:
         return Opened(draft, Fields(to=start.to).cleaned(), stored=False)
     try:
-        typed = answer.start(start.kind, parsing.load(message), own=answer.own_addresses(user), mailbox=box)
-        coming = tuple(file for _part, file in _files(draft)) if start.kind == "forward" else ()
+        parsed = parsing.load(message)
+        typed = answer.start(start.kind, parsed, own=answer.own_addresses(user), mailbox=box)
+        coming = _files(draft, parsed.attachments) if start.kind == "forward" else ()
     except content.ContentError:
         raise Http404 from None
     return Opened(draft, typed.cleaned(), stored=False, coming=coming)
@@ -129,33 +131,34 @@ def _read(signed: str, user: User, public_id: str) -> Start | None:
     return Start(key, kind, message, to) if (user_id, key) == (user.pk, wanted) else None
 
 
-def _files(draft: Draft) -> list[tuple[Part, DraftAttachment]]:
-    """The files of a forwarded message, as far as they fit. Their keys follow the draft's: the page names them."""
-    assert draft.in_reply_to is not None
+def _files(draft: Draft, parts: Sequence[Part]) -> tuple[DraftAttachment, ...]:
+    """The files of a forwarded message, as far as they fit.
+
+    The page names them before they are stored: the key of each is the draft's and its place in the message.
+    """
     found, room = [], drafts.MAX_OCTETS
-    for number, part in enumerate(parsing.load(draft.in_reply_to).attachments[: drafts.MAX_FILES], start=1):
+    for part in parts[: drafts.MAX_FILES]:
         if part.size <= room:
             room -= part.size
-            found.append((part, drafts.describe(part.name, part.declared_type, part.size, key=draft.pk + number)))
-    return found
+            found.append(drafts.describe(part.name, part.declared_type, part.size, key=draft.pk + part.index))
+    return tuple(found)
 
 
 def store(user: User, opened: Opened, typed: Fields, *, mailbox: Mailbox | None, now: datetime, tab: str) -> Opened:
     """The first save of a page: its draft begins. Raises what drafts.begin does."""
     draft = opened.draft
-    files = _octets(draft) if opened.coming else []
     box = draft.mailbox if mailbox is None else mailbox
-    made = drafts.begin(user, box, typed, now=now, key=draft.pk, parent=draft.in_reply_to, files=files, tab=tab)
-    return drafts.get(user, made.public_id)
+    files = _octets(opened)
+    return drafts.begin(user, box, typed, now=now, key=draft.pk, parent=draft.in_reply_to, files=files, tab=tab)
 
 
-def _octets(draft: Draft) -> list[tuple[DraftAttachment, bytes]]:
+def _octets(opened: Opened) -> list[tuple[DraftAttachment, bytes]]:
     """The files that came along; one that cannot be read stays behind."""
-    assert draft.in_reply_to is not None
     found = []
-    for part, file in _files(draft):
+    for file in opened.coming:
+        assert opened.draft.in_reply_to is not None
         try:
-            data = parsing.load_part(draft.in_reply_to, part.index)[1]
+            data = parsing.load_part(opened.draft.in_reply_to, file.pk - opened.draft.pk)[1]
         except (PartMissingError, content.ContentError):
             continue
         file.size = len(data)

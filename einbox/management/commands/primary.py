@@ -10,9 +10,8 @@ from einbox.process import listens
 from einbox.simulation import primary, switch
 from einbox.simulation.organisation import exists, primary_address
 from einbox.simulation.post import DOMAIN
-from spool.enums import OutageKind
-from spool.models import Outage
-from spool.queue import outage
+from spool.models import Route
+from spool.queue import outage, queries
 
 ACTIONS = ("run", "on", "off", "status")
 
@@ -40,7 +39,8 @@ class Command(BaseCommand):
             self.stdout.write("Nothing listens there: it runs as part of `manage.py up`.")
 
     def _say_what_holds_it_down(self) -> None:
-        for running in Outage.objects.filter(closed_at=None, route__domains__name=DOMAIN).select_related("route"):
-            if outage.overrides(running, now=timezone.now()):
-                kind = OutageKind(running.kind).label.lower()
-                self.stdout.write(f"Its outage was {kind} by a person. {outage.how_it_ends(running)}")
+        route = Route.objects.filter(domains__name=DOMAIN).first()
+        running = queries.open_outage_of(route) if route else None
+        if running is not None and outage.overrides(running, now=timezone.now()):
+            kind = running.get_kind_display().lower()
+            self.stdout.write(f"Its outage was {kind} by a person. {outage.how_it_ends(running)}")

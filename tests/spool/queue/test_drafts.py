@@ -28,7 +28,7 @@ def mailbox(user: User) -> Mailbox:
 
 
 def begin(user: User, mailbox: Mailbox, **fields: str) -> Draft:
-    return drafts.begin(user, mailbox, Fields(**fields), now=NOW)  # type: ignore[arg-type]
+    return drafts.begin(user, mailbox, Fields(**fields), now=NOW).draft  # type: ignore[arg-type]
 
 
 def test_words_are_sealed_in_the_database(user: User, mailbox: Mailbox) -> None:
@@ -96,7 +96,7 @@ def test_autosaves_of_ten_minutes_are_one_event(user: User, mailbox: Mailbox) ->
 
 def test_an_answer_begun_before_is_found_again_and_never_begun_twice(user: User, mailbox: Mailbox) -> None:
     parent = make_message(mailbox=mailbox)
-    first = drafts.begin(user, mailbox, Fields(kind="reply", body="one"), now=NOW, parent=parent)
+    first = drafts.begin(user, mailbox, Fields(kind="reply", body="one"), now=NOW, parent=parent).draft
     found = drafts.answer_to(user, parent, "reply")
     assert found is not None
     assert found.draft.pk == first.pk
@@ -125,7 +125,7 @@ def test_a_page_that_was_sent_is_not_begun_again(user: User, mailbox: Mailbox) -
 
 def test_files_that_come_along_are_stored_with_the_first_words_or_not_at_all(user: User, mailbox: Mailbox) -> None:
     file = drafts.describe("a.txt", "text/plain", 6)
-    draft = drafts.begin(user, mailbox, Fields(kind="forward"), now=NOW, files=[(file, b"octets")])
+    draft = drafts.begin(user, mailbox, Fields(kind="forward"), now=NOW, files=[(file, b"octets")]).draft
     [stored] = DraftAttachment.objects.filter(draft=draft)
     assert drafts.open_file(stored) == b"octets"
     big = [(drafts.describe(f"{number}", "", drafts.MAX_OCTETS), b"") for number in range(2)]

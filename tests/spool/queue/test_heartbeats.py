@@ -35,7 +35,7 @@ def somebody() -> Iterator[int]:
 
 def kept() -> set[str]:
     """What is there after a sign of this process, beside its own."""
-    heartbeats.give("smtpd", now=timezone.now())
+    heartbeats.give(heartbeats.name_of("smtpd"), now=timezone.now())
     names = set(Heartbeat.objects.values_list("name", flat=True))
     return names - {heartbeats.name_of("smtpd")}
 

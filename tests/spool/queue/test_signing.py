@@ -53,7 +53,7 @@ def send(user: User, route: Route, relay: Primary, **fields: Any) -> Message:
     """A message to outside, drained to `relay` as smarthost (or as primary, where the route is open)."""
     mailbox = Mailbox.objects.get(user=user)
     typed = Fields(to="ottilie@outside.example", subject="Grüße", body="Hello,\n\n  how are you?\n", **fields)
-    sent = submit(user, drafts.begin(user, mailbox, typed, now=NOW).public_id, now=NOW)
+    sent = submit(user, drafts.begin(user, mailbox, typed, now=NOW).draft.public_id, now=NOW)
     Route.objects.filter(pk=route.pk).update(smarthost_url=f"smtp://127.0.0.1:{relay.port}")
     Drain(route, Direction.OUTBOUND).run()
     return sent.message
@@ -82,7 +82,7 @@ def test_what_passes_the_domains_own_server_is_left_to_it(user: User, domain: Do
     with Primary() as primary:
         domain.route.hosts.update(port=primary.port)
         mailbox = Mailbox.objects.get(user=user)
-        draft = drafts.begin(user, mailbox, Fields(to="ottilie@outside.example", body="x"), now=NOW)
+        draft = drafts.begin(user, mailbox, Fields(to="ottilie@outside.example", body="x"), now=NOW).draft
         submit(user, draft.public_id, now=NOW)
         Route.objects.filter(pk=domain.route_id).update(state=RouteState.RECOVERING)
         Drain(domain.route, Direction.OUTBOUND).run()

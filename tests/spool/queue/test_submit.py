@@ -37,7 +37,7 @@ def mailbox(user: User) -> Mailbox:
 
 def write(user: User, mailbox: Mailbox, *, parent: Message | None = None, **typed: Any) -> Draft:
     fields = Fields(**{"to": "ottilie@outside.example", "subject": "Hello", "body": "Text", **typed})
-    return drafts.begin(user, mailbox, fields, now=NOW, parent=parent)
+    return drafts.begin(user, mailbox, fields, now=NOW, parent=parent).draft
 
 
 def raw_of(sent: Sent) -> bytes:
