@@ -29,9 +29,20 @@ class SendersLog:
 
     path: Path
     lock: threading.Lock = field(default_factory=threading.Lock)
+    closed: bool = False
+
+    def close(self) -> None:
+        """What comes later is of nobody's interest: the drill was stopped, and its directory goes."""
+        with self.lock:
+            self.closed = True
 
     def write(self, **entry: object) -> None:
-        with self.lock, self.path.open("ab") as stream:
+        with self.lock:
+            if not self.closed:
+                self._append(entry)
+
+    def _append(self, entry: dict[str, object]) -> None:
+        with self.path.open("ab") as stream:
             stream.write(json.dumps(entry).encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -124,6 +135,7 @@ class Senders:
             until = time.monotonic() + LAST_SECONDS
             for thread in threads:
                 thread.join(max(0.0, until - time.monotonic()))
+            self.log.close()
             raise
 
     def _work(self, queue: SimpleQueue[DrillMail], interval: float) -> None:
@@ -138,7 +150,7 @@ class Senders:
 
     def _send(self, mail: DrillMail) -> bool:
         waiting = mail.recipients
-        while waiting and time.monotonic() < self.deadline:
+        while waiting and not self.stopped and time.monotonic() < self.deadline:
             for name, port in self.ports:
                 waiting = self._try(name, port, mail, waiting)
                 if not waiting:
