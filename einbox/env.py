@@ -44,8 +44,7 @@ def parse_host_port(value: str) -> HostPort:
     elif ":" in host:
         host = ""
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        message = f"expected host:port with a port from 1 to 65535, got {value!r}"
-        raise ValueError(message)
+        raise ValueError("expected host:port with a port from 1 to 65535")
     return HostPort(host, int(port))
 
 
@@ -91,13 +90,17 @@ class Env:
             message = f"{name}_FILE: {error}"
             raise SettingsError(message) from error
 
+    def _got(self, name: str, value: str) -> str:
+        """For a message; what stood in a file may be a secret, of another file than was meant."""
+        return "" if self.source.get(f"{name}_FILE") else f"; got {value!r}"
+
     def flag(self, name: str, *, default: bool) -> bool:
         value = self.text(name, "1" if default else "0").strip().lower()
         if value in TRUE:
             return True
         if value in FALSE:
             return False
-        message = f"{name} must be one of 1, 0, true, false, yes, no, on, off; got {value!r}."
+        message = f"{name} must be one of 1, 0, true, false, yes, no, on, off{self._got(name, value)}."
         raise SettingsError(message)
 
     def integer(self, name: str, default: int, *, low: int, high: int) -> int:
@@ -107,16 +110,17 @@ class Env:
         except ValueError:
             number = low - 1
         if not low <= number <= high:
-            message = f"{name} must be a whole number from {low} to {high}; got {value!r}."
+            message = f"{name} must be a whole number from {low} to {high}{self._got(name, value)}."
             raise SettingsError(message)
         return number
 
     def address(self, name: str, default: str) -> HostPort:
+        value = self.text(name, default).strip()
         try:
-            return parse_host_port(self.text(name, default).strip())
+            return parse_host_port(value)
         except ValueError as error:
-            message = f"{name}: {error}."
-            raise SettingsError(message) from error
+            message = f"{name}: {error}{self._got(name, value)}."
+            raise SettingsError(message) from None
 
     def mail_name(self, name: str, default: str) -> str:
         """What einbox calls itself in greetings and trace fields."""
@@ -125,7 +129,7 @@ class Env:
             return value
         message = (
             f"{name} must be a DNS name such as einbox.example.org (xn--… for an international one), or an address in "
-            f"brackets such as [192.0.2.1] or [IPv6:2001:db8::1]; got {value!r}."
+            f"brackets such as [192.0.2.1] or [IPv6:2001:db8::1]{self._got(name, value)}."
         )
         raise SettingsError(message)
 
@@ -134,9 +138,9 @@ class Env:
         value = self.text(name)
         try:
             return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-        except ValueError as error:
-            message = f"{name} must be networks such as 10.0.0.0/8, separated by commas ({error})."
-            raise SettingsError(message) from error
+        except ValueError:
+            message = f"{name} must be networks such as 10.0.0.0/8, separated by commas{self._got(name, value)}."
+            raise SettingsError(message) from None
 
     def items(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
