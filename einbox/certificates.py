@@ -31,7 +31,7 @@ def check(setting: str, certificate: str, key: str, *, web: bool = False) -> Non
     try:
         first = x509.load_pem_x509_certificates(chain)[0]
         own = first.public_key()
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         message = f"{setting}_CERT: {certificate} holds no certificate in PEM form."
         raise SettingsError(message) from error
     except UnsupportedAlgorithm as error:

@@ -68,7 +68,7 @@ def _certificate(name: str, path: Path, now: datetime) -> Finding:
         ends = x509.load_pem_x509_certificate(octets_of(path)).not_valid_after_utc
     except UnreadableError as error:
         return Finding(f"tls {name}", FAIL, str(error))
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return Finding(f"tls {name}", FAIL, f"{path} holds no certificate in PEM form.")
     state = FAIL if ends <= now else WARN if ends - now < CERTIFICATE_WARNS else OK
     return Finding(f"tls {name}", state, f"The certificate is valid until {ends:%Y-%m-%d %H:%M} UTC.")

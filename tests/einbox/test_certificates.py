@@ -72,6 +72,12 @@ def version_1(certificate: Path, key: Path) -> None:
     certificate.write_text(ssl.DER_cert_to_PEM_cert(octets))
 
 
+def version_6(certificate: Path, _key: Path) -> None:
+    octets = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+    changed = octets.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020105"))
+    certificate.write_text(ssl.DER_cert_to_PEM_cert(changed))
+
+
 def another(folder: Path) -> Path:
     return make_certificate(folder, days=2)[1]
 
@@ -102,6 +108,7 @@ WRONG: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "a curve that nobody knows, in the key": (lambda _cert, key: unknown_curve(key), "EINBOX_TLS_KEY: .* P-384"),
     "a curve that rustls does not know": (large_curve, "EINBOX_TLS_KEY: .* P-384"),
     "a length that rustls does not know": (odd_length, "EINBOX_TLS_KEY: .* 4096 bits"),
+    "a version that is none": (version_6, "EINBOX_TLS_CERT: .* holds no certificate in PEM"),
     "version 1 of X.509": (version_1, "EINBOX_TLS_CERT: .* old version"),
     "another key": (lambda _cert, key: another(key.parent).replace(key), "do not belong together"),
 }
