@@ -14,6 +14,7 @@ from einbox.backup import database, manifest
 from einbox.backup.make import storage_root
 from einbox.backup.manifest import BackupError, Manifest
 from einbox.durable import sync
+from spool.models import Heartbeat
 
 
 def restore(source: Path, *, now: datetime) -> Manifest:
@@ -34,6 +35,7 @@ def restore(source: Path, *, now: datetime) -> Manifest:
     database.load(source / image)
     call_command("migrate", interactive=False, verbosity=0)
     with transaction.atomic():
+        Heartbeat.objects.all().delete()  # of processes that ran when the backup was made
         record(
             Tag.RESTORED, target=Target("backup", found.made_at, source.name), detail={"made_at": found.made_at}, at=now
         )

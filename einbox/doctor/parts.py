@@ -26,6 +26,8 @@ def processes(now: datetime) -> Iterator[Finding]:
         sentence = f"{name} answers." if state == "ok" else f"{name} does not answer; is `manage.py up` running?"
         if name in signs:
             sentence = _last_sign(name, state, signs[name], now)
+        if name == "migrations":
+            sentence = "The database is of this version." if state == "ok" else "`manage.py migrate` must run."
         if name == "broker" and settings.BROKER_URL.startswith("memory:"):
             sentence = "The broker is part of the worker (memory://): there is none to ask."
         yield Finding(f"process {name}", words[state], sentence)

@@ -8,6 +8,8 @@ import os
 import socket
 from datetime import datetime, timedelta
 
+from django.db.models import Q
+
 from spool.models import Heartbeat
 from spool.queue import leases
 
@@ -33,10 +35,11 @@ def withdraw(name: str) -> None:
 
 
 def _forget(service: str, *, now: datetime) -> None:
-    quiet = Heartbeat.objects.filter(service=service, at__lt=now - QUIET).values_list("name", "at")
-    gone = [name for name, at in quiet if at < now - FORGET_AFTER or _is_no_more(name, service)]
-    if gone:  # and still so
-        Heartbeat.objects.filter(name__in=gone, at__lt=now - QUIET).delete()
+    # Also those of a time to come: given before the clock was set back.
+    quiet = Heartbeat.objects.filter(Q(at__lt=now - QUIET) | Q(at__gt=now + QUIET), service=service)
+    rows = quiet.values_list("name", "at")
+    if gone := [name for name, at in rows if abs(now - at) > FORGET_AFTER or _is_no_more(name, service)]:
+        quiet.filter(name__in=gone).delete()  # if it is still so
 
 
 def _is_no_more(name: str, service: str) -> bool:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from einbox.backup import database, manifest
 from einbox.backup.make import make
 from einbox.backup.manifest import BackupError
-from spool.models import Message
+from spool.models import Heartbeat, Message
 from spool.queue import content
 from tests.factories.spool import make_mailbox, make_message
 
@@ -169,6 +169,7 @@ def test_a_backup_under_load_is_restored_elsewhere_byte_for_byte(
     tmp_path: Path, load: list[int], second_database: str
 ) -> None:
     before = set(load)
+    Heartbeat.objects.create(name="smtpd:here:1", service="smtpd", at=timezone.now())
     made = make(tmp_path / "copy", now=timezone.now())
     result = restored(tmp_path, tmp_path / "copy", second_database)
     assert result.returncode == 0, result.stderr
@@ -181,6 +182,9 @@ def test_a_backup_under_load_is_restored_elsewhere_byte_for_byte(
     assert before <= {int(pk) for pk in there}
     for pk, digest in there.items():
         assert hashlib.sha256(content.read(Message.objects.get(pk=pk))).hexdigest() == digest
+    ask = "from spool.models import Heartbeat; print(Heartbeat.objects.count())"
+    signs = restored(tmp_path, tmp_path, second_database, "shell", "--no-imports", "-c", ask)
+    assert signs.stdout.split() == ["0"]  # nothing runs there yet
     again = restored(tmp_path, tmp_path / "copy", second_database)
     assert again.returncode != 0
     assert "not empty" in again.stderr

@@ -45,6 +45,8 @@ def test_a_process_that_hangs_keeps_its_row_until_it_is_no_more() -> None:
         hanging = gave(process(number), seconds_ago=60)
         assert kept() == {hanging}
     assert kept() == set()
+    gave(process(number), seconds_ago=-60)  # before the clock was set back
+    assert kept() == set()
 
 
 def test_nobody_else_is_judged_by_the_numbers_of_this_host() -> None:
@@ -64,4 +66,5 @@ def test_whoever_gave_no_sign_for_ten_minutes_is_forgotten() -> None:
     with somebody() as number:
         gave(process(number), seconds_ago=601)
         gave("smtpd:elsewhere:1", seconds_ago=601)
+        gave("smtpd:elsewhere:2", seconds_ago=-601)  # before the clock was set back
         assert kept() == set()
