@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from audit.tags import Tag
-from spool.ids import decode, encode, new_id
+from spool.ids import RANDOM_BITS, decode, encode, new_id
 from spool.mime.parse import PartMissingError
 from spool.mime.parsed import Part
 from spool.models import Draft, DraftAttachment, Mailbox, Message
@@ -106,6 +106,17 @@ def page(request: HttpRequest, user: User, public_id: str) -> Opened:
     start = _read(request.GET.get("start", ""), user, public_id)
     if start is None or request.POST.get("version") or drafts.sent(user, public_id) is not None:
         raise DraftMissingError
+    try:
+        return _begins(user, start)
+    except (Http404, content.ContentError):
+        if request.method != "POST":
+            raise Http404 from None
+        # What it answers is not his to read any more; what he wrote is.
+        return _begins(user, Start(start.key, to=start.to))
+
+
+def _begins(user: User, start: Start) -> Opened:
+    """Raises DraftMissingError without a mailbox to write from, DraftError, ContentError, Http404."""
     message = access.message(user, start.message) if start.message else None
     box = _first_box(user) if message is None else _mailbox_for(user, message)
     if box is None:
@@ -113,12 +124,9 @@ def page(request: HttpRequest, user: User, public_id: str) -> Opened:
     draft = Draft(pk=start.key, user=user, mailbox=box, in_reply_to=message)
     if message is None:
         return Opened(draft, Fields(to=start.to).cleaned(), stored=False)
-    try:
-        parsed = parsing.load(message)
-        typed = answer.start(start.kind, parsed, own=answer.own_addresses(user), mailbox=box)
-        coming = _files(draft, parsed.attachments) if start.kind == "forward" else ()
-    except content.ContentError:
-        raise Http404 from None
+    parsed = parsing.load(message)
+    typed = answer.start(start.kind, parsed, own=answer.own_addresses(user), mailbox=box)
+    coming = _files(draft, parsed.attachments) if start.kind == "forward" else ()
     return Opened(draft, typed.cleaned(), stored=False, coming=coming)
 
 
@@ -131,16 +139,21 @@ def _read(signed: str, user: User, public_id: str) -> Start | None:
     return Start(key, kind, message, to) if (user_id, key) == (user.pk, wanted) else None
 
 
+def _first_key(draft: Draft) -> int:
+    """Far from what `new_id` gives out beside the draft's own in the same moment, so that nobody has these."""
+    return draft.pk ^ 1 << RANDOM_BITS - 1
+
+
 def _files(draft: Draft, parts: Sequence[Part]) -> tuple[DraftAttachment, ...]:
     """The files of a forwarded message, as far as they fit.
 
-    The page names them before they are stored: the key of each is the draft's and its place in the message.
+    The page names them before they are stored: the key of each is made of the draft's and its place in the message.
     """
     found, room = [], drafts.MAX_OCTETS
     for part in parts[: drafts.MAX_FILES]:
         if part.size <= room:
             room -= part.size
-            found.append(drafts.describe(part.name, part.declared_type, part.size, key=draft.pk + part.index))
+            found.append(drafts.describe(part.name, part.declared_type, part.size, key=_first_key(draft) + part.index))
     return tuple(found)
 
 
@@ -158,7 +171,7 @@ def _octets(opened: Opened) -> list[tuple[DraftAttachment, bytes]]:
     for file in opened.coming:
         assert opened.draft.in_reply_to is not None
         try:
-            data = parsing.load_part(opened.draft.in_reply_to, file.pk - opened.draft.pk)[1]
+            data = parsing.load_part(opened.draft.in_reply_to, file.pk - _first_key(opened.draft))[1]
         except (PartMissingError, content.ContentError):
             continue
         file.size = len(data)

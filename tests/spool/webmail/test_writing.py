@@ -147,6 +147,27 @@ def test_a_file_that_came_along_can_be_taken_off_before_the_first_save(client: C
     assert opened.stored.fields.body == "See below."
 
 
+@pytest.mark.parametrize("kind", ["reply", "forward"])
+def test_words_outlive_the_right_to_read_what_they_answer(client: Client, mail: Message, kind: str) -> None:
+    opened = open_draft(client, reverse(f"spool:{kind}", args=[mail.public_id]))
+    Delivery.objects.update(state="removed", finished_at=mail.accepted_at)  # withdrawn by security
+    assert client.get(opened.url).status_code == 404
+    assert client.post(opened.save_url, {"version": "", "body": "my own words"}).status_code == 200
+    kept = opened.stored
+    assert (kept.fields.body, kept.fields.quote, kept.files, kept.draft.in_reply_to) == ("my own words", "", [], None)
+
+
+def test_keys_of_the_same_moment_are_not_those_of_files_that_come_along(client: Client, mail: Message) -> None:
+    opened = open_draft(client, reverse("spool:forward", args=[mail.public_id]))
+    other = drafts.begin(opened.draft.user, opened.draft.mailbox, drafts.Fields(), now=mail.accepted_at).draft
+    for step in range(1, 30):
+        file = drafts.describe("x", "text/plain", 1, key=opened.draft.pk + step)
+        file.draft, file.sealed = other, b""
+        file.save(force_insert=True)
+    assert post(client, opened, act="save", body="See below.").status_code == 302
+    assert [file.name for file in opened.stored.files] == ["drawing.pdf"]
+
+
 def test_a_reply_starts_with_sender_subject_and_quote(client: Client, mail: Message) -> None:
     opened = open_draft(client, reverse("spool:reply", args=[mail.public_id]))
     assert opened.fields.to == "Ottilie Regenpfeifer <ottilie@outside.example>"
