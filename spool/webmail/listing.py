@@ -102,10 +102,10 @@ def _of_line(boxes: frozenset[int], states: Sequence[str]) -> QuerySet[Delivery]
     return _seen_in(boxes, states).filter(message=OuterRef("message"))
 
 
-def _first_of_line(boxes: frozenset[int], states: Sequence[str]) -> Exists:
-    """Whether a later delivery stands for the line."""
+def _first_of_line(others: QuerySet[Delivery]) -> Exists:
+    """Whether a later delivery of `others` stands for the line."""
     return Exists(
-        _of_line(boxes, states).filter(
+        others.filter(
             Q(visible_at__gt=OuterRef("visible_at")) | Q(visible_at=OuterRef("visible_at"), pk__gt=OuterRef("pk"))
         )
     )
@@ -122,7 +122,7 @@ def found(user: User, matching: RawSQL, *, after: str = "", size: int = PAGE) ->
 
 
 def _page(user: User, found: QuerySet[Delivery], *, boxes: frozenset[int], after: str, size: int) -> Page:
-    found = found.filter(state__in=UNFINISHED).exclude(_first_of_line(boxes, UNFINISHED))
+    found = found.filter(state__in=UNFINISHED).exclude(_first_of_line(_of_line(boxes, UNFINISHED)))
     if after:
         at, key = _read_cursor(after)
         found = found.filter(Q(visible_at__lt=at) | Q(visible_at=at, pk__lt=key))
@@ -136,9 +136,10 @@ def leaving(user: User, *, now: datetime, folder: str = "inbox", box: Mailbox | 
     just_now = just_delivered(now)
     if not access.deliveries(user).filter(just_now).exists():  # nearly always: spare the rest
         return ()
-    boxes, gone = _boxes(user, box), (DeliveryState.DELIVERED,)
+    boxes = _boxes(user, box)
+    going = _of_line(boxes, (DeliveryState.DELIVERED,)).filter(just_now)
     found = _visible(user, folder, box).filter(just_now).exclude(Exists(_of_line(boxes, UNFINISHED)))
-    rows = _rows(found.exclude(_first_of_line(boxes, gone)).order_by("-visible_at", "-id"))[:PAGE]
+    rows = _rows(found.exclude(_first_of_line(going)).order_by("-visible_at", "-id"))[:PAGE]
     return tuple(replace(line, unread=False) for line in _lines(user, list(rows), {}))
 
 

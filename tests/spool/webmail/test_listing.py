@@ -83,6 +83,16 @@ def test_a_line_of_two_mailboxes_leaves_each_list_when_nothing_waits_there(house
     assert [line.public_id for line in listing.leaving(house.anna, now=now)] == [message.public_id]
 
 
+def test_a_line_leaves_with_its_last_delivery_whichever_that_is(house: House) -> None:
+    for first, last in ((house.annas, house.sales), (house.sales, house.annas)):
+        message, now = make_message(mailboxes=(house.annas, house.sales)), timezone.now()
+        for box, ago in ((first, 60), (last, 0)):
+            gone = {"state": DeliveryState.DELIVERED, "finished_at": now - timedelta(seconds=ago)}
+            Delivery.objects.filter(message=message, mailbox=box).update(**gone)
+        assert [line.public_id for line in listing.leaving(house.anna, now=now)] == [message.public_id]
+        Delivery.objects.filter(message=message).update(finished_at=now - timedelta(seconds=60))
+
+
 def test_pages_follow_each_other_without_gap_or_repeat(house: House) -> None:
     moment = timezone.now()
     made = {
