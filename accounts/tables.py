@@ -31,12 +31,15 @@ def rows(lines: Iterable[str], columns: Sequence[str]) -> Iterator[tuple[int, di
     """
     lines = iter(lines)
     first = next(lines, "")
-    reader = csv.reader(chain([first], lines), delimiter=";" if ";" in first else ",")  # in names there is neither
+    delimiter = ";" if ";" in first else ","  # in names there is neither
+    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
     try:
         names = next(reader, [])
         if columns[0] not in names or not set(names) <= set(columns):
             known = {"columns": ", ".join(columns)}
             raise TableError(_("The first line must name the columns: %(columns)s.") % known)
+        if len(set(names)) < len(names):
+            raise TableError(_("The first line must name each column once."))
         begins = reader.line_num + 1
         for fields in reader:
             if any(fields[len(names) :]):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from audit.escape import escape
 
+MOST = 64 * 2**20  # octets; the largest list of people has a thousandth of it, and a device would never end
+
 
 class UnreadableError(Exception):
     """It cannot be had; the error's own is a sentence for whoever named the file."""
@@ -13,10 +15,15 @@ class UnreadableError(Exception):
 def octets_of(path: Path) -> bytes:
     """What a file holds. Raises UnreadableError."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            octets = stream.read(MOST + 1)
     except OSError as error:
         message = f"{escape(str(path))} cannot be read ({os.strerror(error.errno or 0)})."
         raise UnreadableError(message) from error
+    if len(octets) > MOST:
+        message = f"{escape(str(path))} has more than {MOST // 2**20} MiB."
+        raise UnreadableError(message)
+    return octets
 
 
 def text_of(path: Path) -> str:

@@ -37,6 +37,8 @@ def test_a_row_has_the_number_of_the_line_it_begins_in() -> None:
     ("text", "message"),
     [
         ("", r"^The first line must name the columns: email, name, role\.$"),
+        ("email,role,role\na@example.org,employee,admin\n", "must name each column once"),
+        ('email,name\na@example.org,"never closed\n', r"^Line 2: this is no CSV file"),
         ("email\tname\n", "must name the columns"),
         ("email\na@example.org\n\nb@example.org,B\n", r"^Line 4: it has more fields than the first line\.$"),
         ("email\n" + "a" * 200_000, r"^Line 2: this is no CSV file \(.+\)\.$"),

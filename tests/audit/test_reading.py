@@ -13,6 +13,7 @@ pytestmark = pytest.mark.pure
 WRONG = (
     ("missing", "cannot be read (No such file or directory)."),
     ("folder", "cannot be read (Is a directory)."),
+    ("endless", "has more than 64 MiB."),
     ("latin", "is not UTF-8 text (line 2); save it as UTF-8."),
 )
 
@@ -20,6 +21,7 @@ WRONG = (
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "folder").mkdir()
+    (tmp_path / "endless").symlink_to("/dev/zero")
     (tmp_path / "latin").write_bytes("ä\nü".encode() + b"\xff")
     return tmp_path
 
