@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from audit.escape import escape
 from einbox import certificates, sealed
 from einbox.env import HostPort, SettingsError
 
@@ -55,7 +56,7 @@ def only_one(home: Path, command: str) -> Iterator[None]:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # this process's alone: a forked one does not hold it
         except (BlockingIOError, PermissionError):
-            holder = os.read(handle, 64).decode("ascii", "replace").split(maxsplit=1)
+            holder = escape(os.read(handle, 64).decode("ascii", "replace").strip()).split(maxsplit=1)
             raise StartError(_taken(home, *holder)) from None
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()} {command}\n".encode(), 0)
@@ -66,7 +67,7 @@ def only_one(home: Path, command: str) -> Iterator[None]:
 
 def _taken(home: Path, pid: str = "unknown", command: str = "up") -> str:
     return (
-        f"einbox is already running on {home}: `{command.strip()}`, process {pid}. Stop that first, by Ctrl-C where it "
+        f"einbox is already running on {home}: `{command}`, process {pid}. Stop that first, by Ctrl-C where it "
         f"was started, `systemctl stop einbox` or `kill {pid}`; or set EINBOX_HOME, EINBOX_WEB and EINBOX_SMTP for a "
         "second installation."
     )

@@ -111,6 +111,8 @@ def test_a_second_up_on_the_same_home_is_refused(box: Installation) -> None:
             assert beside.stderr.startswith(f"CommandError: {first}")
             assert f"`up`, process {box.process.pid}. Stop that first" in beside.stderr
             assert f"or `kill {box.process.pid}`" in beside.stderr
+        (box.home / "up.lock").write_text("1 \x1b[31mup")
+        assert "\x1b" not in box.manage("up").stderr
 
 
 def test_a_taken_port_is_said(box: Installation) -> None:
